@@ -1,0 +1,202 @@
+//! What the rest of the house knows of the configuration: validated values, with defaults filled in.
+//!
+//! Enters: what the readers of the two files have understood. Leaves: plain data, serializable because a child
+//! receives its host's settings over the control channel.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::Dialect;
+
+/// The whole configuration of one daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The file that all this was read from, absolute.
+    pub file: PathBuf,
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
+    /// `[log]`.
+    pub log: LogSettings,
+    /// How long retiring children may take to answer what they owe.
+    pub drain: Duration,
+    /// The entries of `hosts.tab`, in the file's order.
+    pub hosts: Vec<HostSettings>,
+}
+
+/// `[daemon]`: where things are. All paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Where the sockets are.
+    pub run_dir: PathBuf,
+    /// Where deferred transactions are stored.
+    pub spool_dir: PathBuf,
+    /// The table of hosts.
+    pub hosts_tab: PathBuf,
+    /// Holds the parent's process ID and its lock.
+    pub pid_file: PathBuf,
+    /// Written at SIGUSR1.
+    pub status_file: PathBuf,
+}
+
+impl DaemonSettings {
+    /// The socket on which the parent answers `tieline status` and its kin.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.run_dir.join("control.sock")
+    }
+
+    /// The socket of the host `name`.
+    #[must_use]
+    pub fn host_socket(&self, name: &str) -> PathBuf {
+        self.run_dir.join(format!("{name}.sock"))
+    }
+}
+
+/// `[log]`: where and how much to log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// The least important level that is written.
+    pub level: LogLevel,
+    /// A file that is rotated daily; standard error if there is none.
+    pub file: Option<PathBuf>,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How important a log line must be to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the levels of `tracing`")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// One entry of `hosts.tab`, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSettings {
+    /// The short name; `[a-z0-9][a-z0-9_.-]{0,62}`, not ending in `.deferred`.
+    pub name: String,
+    /// Where the host is.
+    pub address: Address,
+    /// How it speaks.
+    pub dialect: Dialect,
+    /// Most connections to the host at once (10).
+    pub connections: u32,
+    /// Most transactions in flight on one connection (1024 for `resp`, else 1).
+    pub pipeline: u32,
+    /// Most outstanding transactions of one requester (1024).
+    pub window: u32,
+    /// Most transactions that wait for a connection (10 000).
+    pub queue: u32,
+    /// Most requesters at once; then accepting pauses (4096).
+    pub requesters: u32,
+    /// Deadline of a transaction, queue and flight together (30 s).
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+    /// Longest time of one attempt to connect (5 s).
+    #[serde(with = "millis")]
+    pub connect_timeout: Duration,
+    /// Failed attempts to connect in a row after which the host counts as dead (5).
+    pub retries: u32,
+    /// A connection unused for so long is closed (1 h).
+    #[serde(with = "millis")]
+    pub idle: Duration,
+    /// Largest request in bytes, framing included (16 MiB).
+    pub max_request: u64,
+    /// Largest reply in bytes, framing included (16 MiB; `resp` 1 GiB).
+    pub max_reply: u64,
+    /// Bytes of replies that a requester may leave unread before it is read no further (1 MiB).
+    pub unread: u64,
+    /// When the child is started.
+    pub start: Start,
+    /// A loopback address that is listened on besides the socket.
+    pub listen: Option<SocketAddr>,
+    /// Event loops, each with its share of the pool (1).
+    pub workers: u32,
+    /// Owner of the socket file, a user ID.
+    pub owner: Option<u32>,
+    /// Group of the socket file, a group ID.
+    pub group: Option<u32>,
+    /// Permission bits of the socket file (0660).
+    pub mode: u32,
+}
+
+/// When a host's child is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// With the parent.
+    Boot,
+    /// When the first requester connects; the child exits when it is idle.
+    Demand,
+}
+
+/// Where a host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Address {
+    /// `host:port` or `[v6]:port`; the name is resolved at each connect.
+    Tcp {
+        /// A name, an IPv4 address, or an IPv6 address without its brackets.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
+    /// `unix:/path`.
+    Unix {
+        /// An absolute path.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for Address {
+    /// As it is written in `hosts.tab`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Durations as whole milliseconds, for serde.
+pub mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes a duration as whole milliseconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads a duration from whole milliseconds.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

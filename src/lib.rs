@@ -1,0 +1,32 @@
+//! `tieline`: one UNIX socket per remote host, and a small bounded pool of long-lived connections behind it.
+//!
+//! This page is the map. The way of a request, and the rooms it passes, each once:
+//!
+//! ```text
+//!  local program                                                                 remote host
+//!       │ request                                                                     ▲
+//!       ▼                                                                             │
+//!  requester ──bytes──▶ dialect ──frame──▶ child::dispatch ──▶ work (queue) ──▶ pool (connection)
+//!       ▲                                        │                                    │
+//!       └────── replies owed, in order ◀─────────┴───────── dialect ◀──reply──────────┘
+//! ```
+//!
+//! Two kinds of process live here. The **parent** ([`parent`]) holds the listeners and supervises; one **child**
+//! ([`child`]) per host does the carrying. They share no memory and no room: what they say to each other is
+//! [`heritage`] (what a child is started with, and the messages of its control channel) and [`snapshot`] (what a child
+//! tells of itself).
+//!
+//! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
+//! argument and touch no socket, file or runtime.
+
+pub mod child;
+pub mod cli;
+pub mod config;
+pub mod dialect;
+pub mod heritage;
+pub mod parent;
+pub mod pool;
+pub mod requester;
+pub mod snapshot;
+pub mod system;
+pub mod work;

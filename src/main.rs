@@ -1,0 +1,3 @@
+//! The binary: mode → exit code.
+
+fn main() {}

@@ -1,0 +1,90 @@
+//! What a child tells of itself when it is asked: the numbers of `tieline status`.
+//!
+//! Enters: nothing. Leaves: [`Snapshot`], made by a child, read by the parent and printed by `cli`.
+
+use serde::{Deserialize, Serialize};
+
+/// The numbers of one host at one moment. Counters count from the start of the child.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// How the host is, as far as the child knows.
+    pub reach: Reach,
+    /// Why it is so, for people; empty if there is nothing to say.
+    pub reason: String,
+    /// Milliseconds until the next attempt to reach a host that is down.
+    pub next_probe_ms: Option<u64>,
+    /// The connections of the pool.
+    pub connections: Connections,
+    /// Requesters that are connected now.
+    pub requesters: u64,
+    /// Transactions that wait for a connection.
+    pub queued: u64,
+    /// Transactions that were given to a connection and are not answered yet.
+    pub in_flight: u64,
+    /// How many transactions ended in which way.
+    pub outcomes: Outcomes,
+    /// How long replied transactions took, from the frame's arrival to the reply's.
+    pub latency_us: Latency,
+    /// Whether the child is on its way out.
+    pub retiring: bool,
+    /// The last line that the child logged at level info or above.
+    pub last_log: String,
+}
+
+/// Whether a host can be reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Never connected yet: nobody has asked.
+    #[default]
+    Idle,
+    /// The last attempt to connect succeeded.
+    Up,
+    /// The last attempt failed.
+    Down,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// With at least one transaction in flight.
+    pub busy: u64,
+    /// Open, with none.
+    pub idle: u64,
+    /// As many as there may be.
+    pub max: u64,
+}
+
+/// How many transactions ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Answered by the host.
+    pub replies: u64,
+    /// No connection could be had; never sent.
+    pub lost: u64,
+    /// The deadline passed in the queue; never sent.
+    pub timeout: u64,
+    /// Sent, then no reply; may have been executed.
+    pub unknown: u64,
+    /// The queue was full; never sent.
+    pub busy: u64,
+    /// Malformed or too large; never sent.
+    pub refused: u64,
+    /// Stored, to be replayed.
+    pub delayed: u64,
+    /// Could not be stored.
+    pub failed: u64,
+}
+
+/// Latencies in microseconds; 0 when there was no reply yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// The slowest.
+    pub max: u64,
+}
