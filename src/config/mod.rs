@@ -9,3 +9,6 @@ pub use settings::{
     Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start,
     millis,
 };
+
+mod stub;
+pub use stub::{ConfigError, load};
