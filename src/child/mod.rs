@@ -35,19 +35,10 @@ fn serve(mut control: UnixStream) -> Option<u8> {
     crate::logging::init(&heritage.log, Some(&heritage.host.name)).ok()?;
     crate::logging::set_debug(heritage.debug);
     if heritage.host.name.starts_with("crash") {
-        say(
-            &mut control,
-            &ToParent::LastWords {
-                text: "it was meant to".into(),
-            },
-        );
+        say(&mut control, &ToParent::LastWords { text: "it was meant to".into() });
         return Some(exit::SOFTWARE);
     }
-    if let Some(fd) = inherited_listeners(heritage.listeners.len())
-        .ok()?
-        .into_iter()
-        .next()
-    {
+    if let Some(fd) = inherited_listeners(heritage.listeners.len()).ok()?.into_iter().next() {
         let listener = UnixListener::from(fd);
         listener.set_nonblocking(false).ok()?;
         std::thread::spawn(move || accept(&listener));
@@ -60,13 +51,7 @@ fn serve(mut control: UnixStream) -> Option<u8> {
     }
     tracing::info!("ready");
     say(&mut control, &ToParent::Ready)?;
-    say(
-        &mut control,
-        &ToParent::Reach {
-            up: true,
-            reason: String::new(),
-        },
-    )?;
+    say(&mut control, &ToParent::Reach { up: true, reason: String::new() })?;
     loop {
         line.clear();
         if lines.read_line(&mut line).ok()? == 0 {
@@ -79,13 +64,7 @@ fn serve(mut control: UnixStream) -> Option<u8> {
                     last_log: crate::logging::last_line(),
                     ..Snapshot::default()
                 };
-                say(
-                    &mut control,
-                    &ToParent::Snapshot {
-                        ask,
-                        snapshot: Box::new(snapshot),
-                    },
-                )?;
+                say(&mut control, &ToParent::Snapshot { ask, snapshot: Box::new(snapshot) })?;
             }
             ToChild::Probe => tracing::info!("probed"),
             ToChild::Debug { on } => {

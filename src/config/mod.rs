@@ -5,10 +5,7 @@
 
 mod settings;
 
-pub use settings::{
-    Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start,
-    millis,
-};
+pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};
 
 mod stub;
 pub use stub::{ConfigError, load};

@@ -16,8 +16,7 @@ pub struct ConfigError(String);
 /// When it cannot.
 pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
     let file = explicit.unwrap_or(Path::new("etc/tieline.toml"));
-    let text = std::fs::read_to_string(file)
-        .map_err(|e| ConfigError(format!("{}: {e}", file.display())))?;
+    let text = std::fs::read_to_string(file).map_err(|e| ConfigError(format!("{}: {e}", file.display())))?;
     let value = |key: &str| {
         text.lines()
             .filter_map(|line| line.split_once('='))
@@ -25,15 +24,10 @@ pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
             .map(|(_, v)| v.trim().trim_matches('"').to_owned())
     };
     let run_dir = PathBuf::from(value("run_dir").ok_or_else(|| ConfigError("no run_dir".into()))?);
-    let hosts_tab =
-        PathBuf::from(value("hosts_tab").ok_or_else(|| ConfigError("no hosts_tab".into()))?);
-    let table = std::fs::read_to_string(&hosts_tab)
-        .map_err(|e| ConfigError(format!("{}: {e}", hosts_tab.display())))?;
-    let hosts = table
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(host)
-        .collect();
+    let hosts_tab = PathBuf::from(value("hosts_tab").ok_or_else(|| ConfigError("no hosts_tab".into()))?);
+    let table =
+        std::fs::read_to_string(&hosts_tab).map_err(|e| ConfigError(format!("{}: {e}", hosts_tab.display())))?;
+    let hosts = table.lines().filter(|line| !line.trim().is_empty()).map(host).collect();
     Ok(Settings {
         file: file.to_owned(),
         daemon: DaemonSettings {
@@ -43,14 +37,8 @@ pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
             hosts_tab,
             run_dir,
         },
-        log: LogSettings {
-            level: LogLevel::Info,
-            file: None,
-            format: LogFormat::Text,
-        },
-        drain: value("drain")
-            .and_then(|v| v.parse().ok())
-            .map_or(Duration::from_secs(30), Duration::from_millis),
+        log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
+        drain: value("drain").and_then(|v| v.parse().ok()).map_or(Duration::from_secs(30), Duration::from_millis),
         hosts,
     })
 }
@@ -58,14 +46,8 @@ pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
 fn host(line: &str) -> HostSettings {
     let mut words = line.split_whitespace();
     let name = words.next().unwrap_or_default();
-    let (host, port) = words
-        .next()
-        .and_then(|a| a.rsplit_once(':'))
-        .unwrap_or(("127.0.0.1", "1"));
-    let address = Address::Tcp {
-        host: host.to_owned(),
-        port: port.parse().unwrap_or(1),
-    };
+    let (host, port) = words.next().and_then(|a| a.rsplit_once(':')).unwrap_or(("127.0.0.1", "1"));
+    let address = Address::Tcp { host: host.to_owned(), port: port.parse().unwrap_or(1) };
     let mut settings = HostSettings::with_defaults(name, address, Dialect::Line);
     for word in words {
         match word.split_once('=') {

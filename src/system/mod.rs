@@ -7,10 +7,12 @@
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`pid_file`] — one parent per pid file, by a lock
+//! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`spawn`] — fork and exec of the own binary
 
 pub mod descriptors;
 pub mod limits;
 pub mod listen;
 pub mod pid_file;
+pub mod readiness;
 pub mod spawn;
