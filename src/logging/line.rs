@@ -55,12 +55,7 @@ pub(super) fn format(style: &Style, level: Level, name: &str, words: &Words) -> 
     let mut line = match style {
         Style::Json => json(level, name, words),
         Style::Journal => format!("<{}>{}", priority(level), text(name, words)),
-        Style::Text { colour } => format!(
-            "{} {} {}",
-            now(),
-            level_word(level, *colour),
-            text(name, words)
-        ),
+        Style::Text { colour } => format!("{} {} {}", now(), level_word(level, *colour), text(name, words)),
     };
     line.truncate(cut(&line, LONGEST - 1).len());
     line.push('\n');
@@ -98,10 +93,7 @@ fn json(level: Level, name: &str, words: &Words) -> String {
         object.insert("host".to_owned(), name.into());
     }
     // Cut before it is wrapped: half an object is no JSON. Escapes may make six bytes of one.
-    object.insert(
-        "message".to_owned(),
-        cut(&words.message, LONGEST / 8).into(),
-    );
+    object.insert("message".to_owned(), cut(&words.message, LONGEST / 8).into());
     for (key, value) in words.fields.iter().take(8) {
         object.insert((*key).to_owned(), cut(value, LONGEST / 128).into());
     }
@@ -120,11 +112,7 @@ fn level_word(level: Level, colour: bool) -> String {
         Level::DEBUG => 34,
         Level::TRACE => 35,
     };
-    if colour {
-        format!("\x1b[{code}m{level:>5}\x1b[0m")
-    } else {
-        format!("{level:>5}")
-    }
+    if colour { format!("\x1b[{code}m{level:>5}\x1b[0m") } else { format!("{level:>5}") }
 }
 
 /// As sd-daemon(3) numbers them.
@@ -153,63 +141,32 @@ mod tests {
     use super::*;
 
     fn words(message: &str) -> Words {
-        Words {
-            message: message.to_owned(),
-            host: None,
-            fields: vec![("pid", "7".to_owned())],
-        }
+        Words { message: message.to_owned(), host: None, fields: vec![("pid", "7".to_owned())] }
     }
 
     #[test]
     fn one_event_is_one_line_whatever_it_holds() {
-        let line = format(
-            &Style::Journal,
-            Level::WARN,
-            "cache",
-            &words("a\nb\x1b[31m\0"),
-        );
+        let line = format(&Style::Journal, Level::WARN, "cache", &words("a\nb\x1b[31m\0"));
         assert_eq!(line, "<4>cache: a\\nb\\u{1b}[31m\\u{0} pid=7\n");
     }
 
     #[test]
     fn a_line_names_its_host_or_the_parent() {
-        let line = format(
-            &Style::Text { colour: false },
-            Level::INFO,
-            "",
-            &words("up"),
-        );
+        let line = format(&Style::Text { colour: false }, Level::INFO, "", &words("up"));
         assert!(line.ends_with("Z  INFO tieline: up pid=7\n"), "{line}");
     }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
-        let line = format(
-            &Style::Journal,
-            Level::INFO,
-            "x",
-            &words(&"ä".repeat(LONGEST)),
-        );
-        assert!(
-            line.len() <= LONGEST && line.ends_with("ä\n"),
-            "{}",
-            line.len()
-        );
+        let line = format(&Style::Journal, Level::INFO, "x", &words(&"ä".repeat(LONGEST)));
+        assert!(line.len() <= LONGEST && line.ends_with("ä\n"), "{}", line.len());
     }
 
     #[test]
     fn a_long_line_of_json_is_still_an_object() {
-        let line = format(
-            &Style::Json,
-            Level::INFO,
-            "cache",
-            &words(&"\u{1}".repeat(LONGEST)),
-        );
+        let line = format(&Style::Json, Level::INFO, "cache", &words(&"\u{1}".repeat(LONGEST)));
         assert!(line.len() <= LONGEST);
         let object: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (&object["host"], &object["level"], &object["pid"]),
-            (&"cache".into(), &"INFO".into(), &"7".into())
-        );
+        assert_eq!((&object["host"], &object["level"], &object["pid"]), (&"cache".into(), &"INFO".into(), &"7".into()));
     }
 }

@@ -70,9 +70,7 @@ pub fn init(settings: &LogSettings, host: Option<&str>) -> Result<(), LogError> 
     let style = match settings.format {
         LogFormat::Json => Style::Json,
         LogFormat::Text if sink.is_journal() => Style::Journal,
-        LogFormat::Text => Style::Text {
-            colour: sink.wants_colour(),
-        },
+        LogFormat::Text => Style::Text { colour: sink.wants_colour() },
     };
     CONFIGURED.store(rank(level_of(settings.level)), Ordering::Relaxed);
     EFFECTIVE.store(rank(level_of(settings.level)), Ordering::Relaxed);
@@ -85,11 +83,7 @@ pub fn init(settings: &LogSettings, host: Option<&str>) -> Result<(), LogError> 
 /// Turns debug logging on, or back to the configured level.
 pub fn set_debug(on: bool) {
     let configured = CONFIGURED.load(Ordering::Relaxed);
-    let wanted = if on {
-        configured.max(rank(Level::DEBUG))
-    } else {
-        configured
-    };
+    let wanted = if on { configured.max(rank(Level::DEBUG)) } else { configured };
     EFFECTIVE.store(wanted, Ordering::Relaxed);
     // Each place that logs remembers whether it is enabled, which makes a disabled one cost a single load.
     tracing::callsite::rebuild_interest_cache();
@@ -109,14 +103,8 @@ pub fn on_panic(call: impl Fn(&str) + Send + Sync + 'static) {
 }
 
 fn at_panic(info: &PanicHookInfo<'_>) {
-    let place = info
-        .location()
-        .map(|place| format!("{place}: "))
-        .unwrap_or_default();
-    let text = format!(
-        "panicked at {place}{}",
-        info.payload_as_str().unwrap_or("(no text)")
-    );
+    let place = info.location().map(|place| format!("{place}: ")).unwrap_or_default();
+    let text = format!("panicked at {place}{}", info.payload_as_str().unwrap_or("(no text)"));
     tracing::error!("{text}");
     if let Some(call) = AT_PANIC.get() {
         call(&text);
@@ -126,10 +114,9 @@ fn at_panic(info: &PanicHookInfo<'_>) {
 fn open_sink(settings: &LogSettings) -> Result<Sink, LogError> {
     match &settings.file {
         None => Ok(Sink::stderr()),
-        Some(path) => Sink::file(path).map_err(|reason| LogError::File {
-            path: path.clone(),
-            reason: reason.to_string(),
-        }),
+        Some(path) => {
+            Sink::file(path).map_err(|reason| LogError::File { path: path.clone(), reason: reason.to_string() })
+        }
     }
 }
 
@@ -184,16 +171,13 @@ impl<S: Subscriber> Layer<S> for Lines {
             remember(&words.message);
         }
         let name = words.host.take().unwrap_or_else(|| self.name.clone());
-        self.sink
-            .write(&line::format(&self.style, level, &name, &words));
+        self.sink.write(&line::format(&self.style, level, &name, &words));
     }
 }
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Lines").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -55,10 +55,7 @@ impl Sink {
         match self {
             Self::Stderr(dropped) => write_or_count(&io::stderr(), line, dropped),
             Self::File(file) => {
-                file.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .write_all(line.as_bytes())
-                    .ok();
+                file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()).ok();
             }
         }
     }
@@ -75,9 +72,7 @@ impl Sink {
 
     /// Whether lines go to a terminal whose user did not decline colours (<https://no-color.org>).
     pub(super) fn wants_colour(&self) -> bool {
-        matches!(self, Self::Stderr(_))
-            && io::stderr().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none()
+        matches!(self, Self::Stderr(_)) && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
     }
 }
 
@@ -89,21 +84,14 @@ fn write_or_count(out: &impl AsFd, line: &str, dropped: &AtomicU64) {
     }
     if before > 0 {
         dropped.store(0, Ordering::Relaxed);
-        put(
-            out,
-            format!("(log lines dropped because nobody read them: {before})\n").as_bytes(),
-        );
+        put(out, format!("(log lines dropped because nobody read them: {before})\n").as_bytes());
     }
     put(out, line.as_bytes());
 }
 
 fn has_room(out: &impl AsFd, patience: u8) -> bool {
     let mut wanted = [PollFd::new(out.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut wanted, patience).is_ok_and(|_| {
-        wanted[0]
-            .revents()
-            .is_some_and(|got| got.contains(PollFlags::POLLOUT))
-    })
+    poll(&mut wanted, patience).is_ok_and(|_| wanted[0].revents().is_some_and(|got| got.contains(PollFlags::POLLOUT)))
 }
 
 /// One line by one write, so that lines of several processes do not mix.
@@ -131,18 +119,13 @@ mod tests {
         drop(writer);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
-        assert!(
-            rest.ends_with("(log lines dropped because nobody read them: 3)\nagain\n"),
-            "{rest}"
-        );
+        assert!(rest.ends_with("(log lines dropped because nobody read them: 3)\nagain\n"), "{rest}");
     }
 
     #[test]
     fn a_file_gets_the_date_into_its_name_and_a_missing_directory_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        Sink::file(&dir.path().join("a.log"))
-            .unwrap()
-            .write("hello\n");
+        Sink::file(&dir.path().join("a.log")).unwrap().write("hello\n");
         let made = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
         assert!(made.file_name().to_string_lossy().starts_with("a.log."));
         assert_eq!(fs::read_to_string(made.path()).unwrap(), "hello\n");

@@ -41,26 +41,16 @@ pub fn inherited_control() -> Result<OwnedFd, NotInherited> {
 /// # Errors
 /// When one of them is no listening socket, or was given out before.
 pub fn inherited_listeners(count: usize) -> Result<Vec<OwnedFd>, NotInherited> {
-    (FIRST_LISTENER_FD..)
-        .take(count)
-        .map(|number| take(number, true))
-        .collect()
+    (FIRST_LISTENER_FD..).take(count).map(|number| take(number, true)).collect()
 }
 
 fn take(number: RawFd, listening: bool) -> Result<OwnedFd, NotInherited> {
-    let wanted = if listening {
-        "a listening socket"
-    } else {
-        "a control channel"
-    };
+    let wanted = if listening { "a listening socket" } else { "a control channel" };
     let refused = NotInherited { number, wanted };
     if !is_stream(number, listening) {
         return Err(refused);
     }
-    let Some(bit) = u32::try_from(number)
-        .ok()
-        .and_then(|shift| 1u64.checked_shl(shift))
-    else {
+    let Some(bit) = u32::try_from(number).ok().and_then(|shift| 1u64.checked_shl(shift)) else {
         return Err(refused);
     };
     if TAKEN.fetch_or(bit, Ordering::SeqCst) & bit != 0 {

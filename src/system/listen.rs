@@ -15,9 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
-};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use thiserror::Error;
 
 /// Who may connect to a UNIX socket.
@@ -82,8 +80,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        let ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!("cannot remove the socket {}: {error}", self.path.display());
         }
@@ -97,21 +95,14 @@ impl Drop for SocketFile {
 pub fn listen_unix(path: &Path, rights: Rights) -> Result<(OwnedFd, SocketFile), ListenError> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(ListenError::NotASocket {
-                path: path.to_owned(),
-            });
+            return Err(ListenError::NotASocket { path: path.to_owned() });
         }
         _ => {}
     }
     let temporary = temporary_name(path);
     let made = make_unix(&temporary, path, rights).map_err(|(what, source)| {
         let remedy = unix_remedy(&source);
-        ListenError::Unix {
-            path: path.to_owned(),
-            what,
-            source,
-            remedy,
-        }
+        ListenError::Unix { path: path.to_owned(), what, source, remedy }
     });
     if made.is_err() {
         // It may never have been made; the error that is reported is the first one.
@@ -134,23 +125,14 @@ fn make_unix(temporary: &Path, path: &Path, rights: Rights) -> Result<(OwnedFd, 
     listen(&fd, Backlog::MAXCONN).map_err(step("listen"))?;
     let made = fs::symlink_metadata(temporary).map_err(|error| ("stat", error))?;
     fs::rename(temporary, path).map_err(|error| ("rename", error))?;
-    Ok((
-        fd,
-        SocketFile {
-            path: path.to_owned(),
-            device: made.dev(),
-            inode: made.ino(),
-        },
-    ))
+    Ok((fd, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
 }
 
 fn give_rights(path: &Path, rights: Rights) -> Result<(), Step> {
     if rights.owner.is_some() || rights.group.is_some() {
-        std::os::unix::fs::chown(path, rights.owner, rights.group)
-            .map_err(|error| ("chown", error))?;
+        std::os::unix::fs::chown(path, rights.owner, rights.group).map_err(|error| ("chown", error))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(rights.mode))
-        .map_err(|error| ("chmod", error))
+    fs::set_permissions(path, fs::Permissions::from_mode(rights.mode)).map_err(|error| ("chmod", error))
 }
 
 /// `.PID` in base 36 beside `path`: never longer than the shortest `NAME.sock`, so what fits into a socket address under
@@ -171,12 +153,8 @@ fn unix_remedy(error: &io::Error) -> &'static str {
         Errno::EACCES | Errno::EROFS => {
             "make its directory writable for the user that tieline runs as, or change run_dir"
         }
-        Errno::EPERM => {
-            "only root may give a socket to others; drop owner= and group=, or join that group"
-        }
-        Errno::ENAMETOOLONG => {
-            "a socket's path has at most 107 bytes; choose a shorter run_dir or name"
-        }
+        Errno::EPERM => "only root may give a socket to others; drop owner= and group=, or join that group",
+        Errno::ENAMETOOLONG => "a socket's path has at most 107 bytes; choose a shorter run_dir or name",
         _ => "see errno(3)",
     }
 }
@@ -186,11 +164,7 @@ fn unix_remedy(error: &io::Error) -> &'static str {
 /// # Errors
 /// When the address is taken, or may not be used.
 pub fn listen_tcp(address: SocketAddr) -> Result<OwnedFd, ListenError> {
-    make_tcp(address).map_err(|source| ListenError::Tcp {
-        address,
-        remedy: tcp_remedy(&source, address),
-        source,
-    })
+    make_tcp(address).map_err(|source| ListenError::Tcp { address, remedy: tcp_remedy(&source, address), source })
 }
 
 fn make_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -205,14 +179,10 @@ fn tcp_remedy(error: &io::Error, address: SocketAddr) -> String {
     let port = address.port();
     match errno(error) {
         Errno::EADDRINUSE => {
-            format!(
-                "another program has it (`ss -ltnp 'sport = {port}'` names it); choose another port for listen="
-            )
+            format!("another program has it (`ss -ltnp 'sport = {port}'` names it); choose another port for listen=")
         }
         Errno::EACCES => "ports below 1024 are root's; choose a higher one for listen=".to_owned(),
-        Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT => {
-            "this machine has no such address; change listen=".to_owned()
-        }
+        Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT => "this machine has no such address; change listen=".to_owned(),
         _ => "change listen=".to_owned(),
     }
 }
@@ -227,11 +197,7 @@ mod tests {
 
     use super::*;
 
-    const RIGHTS: Rights = Rights {
-        mode: 0o660,
-        owner: None,
-        group: None,
-    };
+    const RIGHTS: Rights = Rights { mode: 0o660, owner: None, group: None };
 
     #[test]
     fn a_stale_socket_is_replaced_and_has_the_wanted_mode() {
@@ -240,24 +206,10 @@ mod tests {
         let (fd, stale) = listen_unix(&path, RIGHTS).unwrap();
         drop(fd);
         std::mem::forget(stale);
-        let (_fd, _file) = listen_unix(
-            &path,
-            Rights {
-                mode: 0o604,
-                ..RIGHTS
-            },
-        )
-        .unwrap();
+        let (_fd, _file) = listen_unix(&path, Rights { mode: 0o604, ..RIGHTS }).unwrap();
         UnixStream::connect(&path).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o604
-        );
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary name is left"
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o604);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary name is left");
     }
 
     #[test]
@@ -278,22 +230,14 @@ mod tests {
         let path = dir.path().join("a.sock");
         fs::write(&path, "precious").unwrap();
         let told = listen_unix(&path, RIGHTS).unwrap_err().to_string();
-        assert!(
-            told.contains("is not a socket") && told.contains("a.sock"),
-            "{told}"
-        );
+        assert!(told.contains("is not a socket") && told.contains("a.sock"), "{told}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]
     fn what_is_missing_is_named_with_the_remedy() {
-        let told = listen_unix(Path::new("/nonexistent/a.sock"), RIGHTS)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            told.contains("/nonexistent/a.sock") && told.contains("make its directory"),
-            "{told}"
-        );
+        let told = listen_unix(Path::new("/nonexistent/a.sock"), RIGHTS).unwrap_err().to_string();
+        assert!(told.contains("/nonexistent/a.sock") && told.contains("make its directory"), "{told}");
     }
 
     #[test]
@@ -305,12 +249,7 @@ mod tests {
     #[test]
     fn a_taken_port_is_named_with_the_remedy() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let told = listen_tcp(taken.local_addr().unwrap())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            told.contains("another program has it") && told.contains("listen="),
-            "{told}"
-        );
+        let told = listen_tcp(taken.local_addr().unwrap()).unwrap_err().to_string();
+        assert!(told.contains("another program has it") && told.contains("listen="), "{told}");
     }
 }

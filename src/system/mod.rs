@@ -8,9 +8,11 @@
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`spawn`] — fork and exec of the own binary
+//! - [`stream`] — one face for UNIX and TCP sockets
 
 pub mod descriptors;
 pub mod limits;
 pub mod listen;
 pub mod pid_file;
 pub mod spawn;
+pub mod stream;

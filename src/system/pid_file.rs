@@ -31,9 +31,7 @@ pub enum PidFileError {
         holder: Option<i32>,
     },
     /// The file could not be opened, locked or written.
-    #[error(
-        "cannot {what} the pid file {path}: {source}; see that its directory exists and is writable"
-    )]
+    #[error("cannot {what} the pid file {path}: {source}; see that its directory exists and is writable")]
     Io {
         /// What was tried.
         what: &'static str,
@@ -57,11 +55,7 @@ impl PidFile {
     /// # Errors
     /// When another process holds it, or the file system refuses.
     pub fn acquire(path: &Path) -> Result<Self, PidFileError> {
-        let fail = |what, source| PidFileError::Io {
-            what,
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |what, source| PidFileError::Io { what, path: path.to_owned(), source };
         let mut file = loop {
             let file = open(path).map_err(|error| fail("open", error))?;
             let file = lock(path, file)?;
@@ -72,10 +66,7 @@ impl PidFile {
             }
         };
         write_pid(&mut file).map_err(|error| fail("write", error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(Self { path: path.to_owned(), file })
     }
 }
 
@@ -85,35 +76,19 @@ impl Drop for PidFile {
         if still_named(&self.path, &self.file)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!(
-                "cannot remove the pid file {}: {error}",
-                self.path.display()
-            );
+            tracing::warn!("cannot remove the pid file {}: {error}", self.path.display());
         }
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
 }
 
 fn lock(path: &Path, file: File) -> Result<Flock<File>, PidFileError> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| match errno {
-        Errno::EWOULDBLOCK => PidFileError::Held {
-            path: path.to_owned(),
-            holder: read_pid(file),
-        },
-        other => PidFileError::Io {
-            what: "lock",
-            path: path.to_owned(),
-            source: other.into(),
-        },
+        Errno::EWOULDBLOCK => PidFileError::Held { path: path.to_owned(), holder: read_pid(file) },
+        other => PidFileError::Io { what: "lock", path: path.to_owned(), source: other.into() },
     })
 }
 
@@ -160,10 +135,7 @@ mod tests {
         let path = dir.path().join("tieline.pid");
         fs::write(&path, "4194304999 and more of an older file\n").unwrap();
         let held = PidFile::acquire(&path).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{}\n", std::process::id())
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(held);
     }
 
@@ -181,12 +153,7 @@ mod tests {
 
     #[test]
     fn a_missing_directory_is_named_with_the_remedy() {
-        let told = PidFile::acquire(Path::new("/nonexistent/tieline.pid"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            told.contains("/nonexistent/tieline.pid") && told.contains("directory exists"),
-            "{told}"
-        );
+        let told = PidFile::acquire(Path::new("/nonexistent/tieline.pid")).unwrap_err().to_string();
+        assert!(told.contains("/nonexistent/tieline.pid") && told.contains("directory exists"), "{told}");
     }
 }

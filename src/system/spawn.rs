@@ -7,10 +7,7 @@
 //!
 //! There is no PR_SET_PDEATHSIG: the end of the control channel tells a child that its parent is gone, and unlike a
 //! signal it lets the child answer what it owes.
-#![expect(
-    unsafe_code,
-    reason = "what happens between fork and exec has no safe form"
-)]
+#![expect(unsafe_code, reason = "what happens between fork and exec has no safe form")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -28,40 +25,24 @@ use nix::unistd::Pid;
 use crate::heritage::CONTROL_FD;
 
 /// What systemd tells the parent and no child may answer for.
-const PARENTS_OWN: [&str; 6] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-];
+const PARENTS_OWN: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// Starts `binary child` under the title (argv\[0\]) `title`.
 ///
 /// # Errors
 /// Those of fork(2) and execve(2), or of the arrangement of descriptors.
-#[expect(
-    clippy::zombie_processes,
-    reason = "the parent reaps its children by waitpid(2) at SIGCHLD"
-)]
+#[expect(clippy::zombie_processes, reason = "the parent reaps its children by waitpid(2) at SIGCHLD")]
 pub fn spawn_child(
     binary: &Path,
     title: &str,
     control: BorrowedFd<'_>,
     listeners: &[BorrowedFd<'_>],
 ) -> io::Result<Pid> {
-    let mut numbers: Vec<RawFd> = std::iter::once(&control)
-        .chain(listeners)
-        .map(AsRawFd::as_raw_fd)
-        .collect();
+    let mut numbers: Vec<RawFd> = std::iter::once(&control).chain(listeners).map(AsRawFd::as_raw_fd).collect();
     let _reserved = reserve_below(first_free(&numbers)?)?;
     let mut command = Command::new(binary);
-    command
-        .arg0(title)
-        .arg("child")
-        .process_group(0)
-        .stdin(Stdio::null());
+    command.arg0(title).arg("child").process_group(0).stdin(Stdio::null());
     for name in PARENTS_OWN {
         command.env_remove(name);
     }
@@ -83,11 +64,7 @@ fn first_free(numbers: &[RawFd]) -> io::Result<RawFd> {
 fn reserve_below(limit: RawFd) -> io::Result<Vec<OwnedFd>> {
     let mut reserved = Vec::new();
     loop {
-        let fd = open(
-            "/dev/null",
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         if fd.as_raw_fd() >= limit {
             return Ok(reserved);
         }
@@ -115,14 +92,7 @@ fn arrange(numbers: &mut [RawFd]) -> io::Result<()> {
 fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let from = libc::c_uint::try_from(first).map_err(io::Error::other)?;
     // SAFETY: a system call without pointers.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            from,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let done = unsafe { libc::syscall(libc::SYS_close_range, from, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if done == 0 {
         return Ok(());
     }
@@ -147,8 +117,7 @@ fn close_on_exec_one_by_one(first: RawFd) -> io::Result<()> {
 /// An ignored signal stays ignored across exec, and a blocked one blocked: whoever started the parent (nohup, a shell
 /// script) must not decide which signals a child hears.
 fn reset_signals() -> io::Result<()> {
-    for each in Signal::iterator().filter(|each| !matches!(each, Signal::SIGKILL | Signal::SIGSTOP))
-    {
+    for each in Signal::iterator().filter(|each| !matches!(each, Signal::SIGKILL | Signal::SIGSTOP)) {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { signal(each, SigHandler::SigDfl) }?;
     }

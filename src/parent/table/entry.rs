@@ -143,10 +143,7 @@ impl Entry {
         };
         self.forget_child();
         let rest = self.restarts.after(exit, served, ours);
-        let why = self
-            .words
-            .as_ref()
-            .map_or_else(|| exit.to_string(), |words| format!("{exit}: {words}"));
+        let why = self.words.as_ref().map_or_else(|| exit.to_string(), |words| format!("{exit}: {words}"));
         self.rest(rest, why, now, stopping)
     }
 
@@ -154,10 +151,7 @@ impl Entry {
     fn forget_child(&mut self) {
         add(&mut self.base, &self.last.outcomes);
         let last_log = std::mem::take(&mut self.last.last_log);
-        self.last = Snapshot {
-            last_log,
-            ..Snapshot::default()
-        };
+        self.last = Snapshot { last_log, ..Snapshot::default() };
         self.questions.clear();
         self.reach = Reach::Idle;
         self.reason.clear();
@@ -172,10 +166,7 @@ impl Entry {
         if rest.is_zero() {
             return self.wake(stopping);
         }
-        self.life = Life::Resting {
-            until: now + rest,
-            why,
-        };
+        self.life = Life::Resting { until: now + rest, why };
         None
     }
 

@@ -109,20 +109,12 @@ impl Table {
     /// A table of `hosts` without any child.
     pub(crate) fn new(hosts: Vec<HostSettings>, patience: Option<Duration>, now: Instant) -> Self {
         let entries = hosts.into_iter().map(Entry::new).collect();
-        Self {
-            entries,
-            patience,
-            stopping: false,
-            last_tick: now,
-        }
+        Self { entries, patience, stopping: false, last_tick: now }
     }
 
     /// All hosts, in the order of `hosts.tab`.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = (HostId, &Entry)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| (HostId(at), entry))
+        self.entries.iter().enumerate().map(|(at, entry)| (HostId(at), entry))
     }
 
     /// One host.
@@ -132,10 +124,7 @@ impl Table {
 
     /// The host called `name`.
     pub(crate) fn find(&self, name: &str) -> Option<HostId> {
-        self.entries
-            .iter()
-            .position(|entry| entry.settings.name == name)
-            .map(HostId)
+        self.entries.iter().position(|entry| entry.settings.name == name).map(HostId)
     }
 
     /// Takes notice of what happened to `host`.
@@ -161,10 +150,7 @@ impl Table {
 
     /// When [`Table::tick`] has something to do; none: never.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
-        self.entries
-            .iter()
-            .filter_map(|entry| entry.next_tick(self.patience))
-            .min()
+        self.entries.iter().filter_map(|entry| entry.next_tick(self.patience)).min()
     }
 
     /// Begins a graceful stop: nothing is started any more, and children that live at `kill_at` are killed.
@@ -196,10 +182,7 @@ impl Table {
 
     /// How many hosts are up, down (dead, hung or without a working child) and idle.
     pub(crate) fn counts(&self, now: Instant) -> Counts {
-        let mut counts = Counts {
-            hosts: self.entries.len(),
-            ..Counts::default()
-        };
+        let mut counts = Counts { hosts: self.entries.len(), ..Counts::default() };
         for entry in &self.entries {
             match entry.state(now) {
                 State::Up => counts.up += 1,
@@ -211,14 +194,8 @@ impl Table {
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut Entry) -> Option<Todo>) -> Vec<Action> {
-        let todos = self
-            .entries
-            .iter_mut()
-            .enumerate()
-            .map(|(at, entry)| (HostId(at), act(entry)));
-        todos
-            .filter_map(|(host, todo)| todo.map(|todo| Action { host, todo }))
-            .collect()
+        let todos = self.entries.iter_mut().enumerate().map(|(at, entry)| (HostId(at), act(entry)));
+        todos.filter_map(|(host, todo)| todo.map(|todo| Action { host, todo })).collect()
     }
 }
 

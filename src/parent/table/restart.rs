@@ -35,10 +35,7 @@ pub(crate) enum Exit {
 impl Exit {
     /// Whether somebody outside wanted it: KILL or TERM, or the orderly exit that a TERM leads to once a child is ready.
     fn is_from_outside(self) -> bool {
-        matches!(
-            self,
-            Self::Code(0) | Self::Signal(Signal::SIGKILL | Signal::SIGTERM)
-        )
+        matches!(self, Self::Code(0) | Self::Signal(Signal::SIGKILL | Signal::SIGTERM))
     }
 }
 
@@ -48,11 +45,7 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => {
                 let name = signal.as_str();
-                write!(
-                    f,
-                    "ended by signal {}",
-                    name.strip_prefix("SIG").unwrap_or(name)
-                )
+                write!(f, "ended by signal {}", name.strip_prefix("SIG").unwrap_or(name))
             }
         }
     }

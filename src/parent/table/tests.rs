@@ -20,14 +20,7 @@ const B: HostId = HostId(1);
 fn host(name: &str, start: Start) -> HostSettings {
     HostSettings {
         start,
-        ..HostSettings::with_defaults(
-            name,
-            Address::Tcp {
-                host: "127.0.0.1".into(),
-                port: 1,
-            },
-            Dialect::Line,
-        )
+        ..HostSettings::with_defaults(name, Address::Tcp { host: "127.0.0.1".into(), port: 1 }, Dialect::Line)
     }
 }
 
@@ -44,10 +37,7 @@ struct One {
 impl One {
     fn new(start: Start, patience: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self {
-            table: Table::new(vec![host("a", start)], patience, now),
-            now,
-        }
+        Self { table: Table::new(vec![host("a", start)], patience, now), now }
     }
 
     fn serving() -> Self {
@@ -72,11 +62,7 @@ impl One {
 
     fn after(&mut self, time: Duration) -> Vec<Todo> {
         self.now += time;
-        self.table
-            .tick(self.now)
-            .into_iter()
-            .map(|action| action.todo)
-            .collect()
+        self.table.tick(self.now).into_iter().map(|action| action.todo).collect()
     }
 
     fn entry(&self) -> &Entry {
@@ -127,11 +113,7 @@ fn a_minute_of_health_forgives_former_deaths() {
 
 #[test]
 fn a_child_ended_from_outside_after_it_was_ready_starts_again_at_once() {
-    for exit in [
-        Exit::Signal(Signal::SIGKILL),
-        Exit::Signal(Signal::SIGTERM),
-        Exit::Code(0),
-    ] {
+    for exit in [Exit::Signal(Signal::SIGKILL), Exit::Signal(Signal::SIGTERM), Exit::Code(0)] {
         let mut one = One::serving();
         one.after(Duration::from_secs(2));
         assert_eq!(one.exit(exit), Some(Todo::Spawn), "{exit}");
@@ -165,14 +147,9 @@ fn a_child_that_cannot_be_started_is_tried_again_with_rests() {
     let mut one = One::new(Start::Boot, None);
     one.apply(Event::Boot);
     assert!(!one.table.is_settled());
-    one.apply(Event::NotStarted {
-        reason: "no memory".into(),
-    });
+    one.apply(Event::NotStarted { reason: "no memory".into() });
     assert!(one.table.is_settled(), "nobody waits for it for ever");
-    assert_eq!(
-        one.entry().reason(one.now),
-        "no memory; started again in 0.1 s"
-    );
+    assert_eq!(one.entry().reason(one.now), "no memory; started again in 0.1 s");
     assert_eq!(one.after(FIRST), [Todo::Spawn]);
 }
 
@@ -180,10 +157,7 @@ fn a_child_that_cannot_be_started_is_tried_again_with_rests() {
 fn a_demand_host_has_no_child_until_a_requester_comes_and_again_after_it_was_idle() {
     let mut one = One::new(Start::Demand, None);
     assert_eq!(one.apply(Event::Boot), Some(Todo::Watch));
-    assert!(
-        one.table.is_settled(),
-        "nobody waits for a child that nobody wants"
-    );
+    assert!(one.table.is_settled(), "nobody waits for a child that nobody wants");
     assert_eq!(one.state(), State::Idle);
     assert_eq!(one.apply(Event::Wanted), Some(Todo::Spawn));
     assert_eq!(one.apply(Event::Wanted), None, "one child is enough");
@@ -207,84 +181,44 @@ fn a_demand_host_whose_child_crashes_rests_before_it_is_watched_again() {
 #[test]
 fn a_crashed_host_tells_its_last_words_and_when_it_is_started_again() {
     let mut one = One::serving();
-    one.apply(Event::LastWords {
-        text: "panicked at x.rs:1".into(),
-    });
+    one.apply(Event::LastWords { text: "panicked at x.rs:1".into() });
     one.exit(CRASH);
-    assert_eq!(
-        one.entry().reason(one.now),
-        "exit code 70: panicked at x.rs:1; started again in 0.1 s"
-    );
+    assert_eq!(one.entry().reason(one.now), "exit code 70: panicked at x.rs:1; started again in 0.1 s");
     assert_eq!(one.entry().snapshot().0.last_log, "panicked at x.rs:1");
 }
 
 #[test]
 fn counters_go_on_over_a_restart() {
     let mut one = One::serving();
-    let outcomes = Outcomes {
-        replies: 5,
-        lost: 2,
-        ..Outcomes::default()
-    };
-    let snapshot = Snapshot {
-        reach: Reach::Up,
-        requesters: 3,
-        outcomes,
-        ..Snapshot::default()
-    };
-    one.apply(Event::Answered {
-        ask: 1,
-        snapshot: Box::new(snapshot.clone()),
-    });
+    let outcomes = Outcomes { replies: 5, lost: 2, ..Outcomes::default() };
+    let snapshot = Snapshot { reach: Reach::Up, requesters: 3, outcomes, ..Snapshot::default() };
+    one.apply(Event::Answered { ask: 1, snapshot: Box::new(snapshot.clone()) });
     one.exit(CRASH);
     assert_eq!(one.entry().snapshot().0.outcomes, outcomes);
-    assert_eq!(
-        one.entry().snapshot().0.requesters,
-        0,
-        "its requesters are gone with it"
-    );
+    assert_eq!(one.entry().snapshot().0.requesters, 0, "its requesters are gone with it");
     one.after(FIRST);
     one.start();
-    one.apply(Event::Answered {
-        ask: 2,
-        snapshot: Box::new(snapshot),
-    });
+    one.apply(Event::Answered { ask: 2, snapshot: Box::new(snapshot) });
     assert_eq!(one.entry().snapshot().0.outcomes.replies, 10);
 }
 
 #[test]
 fn a_child_that_does_not_answer_hangs_and_one_late_answer_mends_it() {
     let mut one = One::serving();
-    one.apply(Event::Reach {
-        up: true,
-        reason: String::new(),
-    });
+    one.apply(Event::Reach { up: true, reason: String::new() });
     for ask in 1..=8 {
         assert!(one.entry().can_be_asked());
         one.apply(Event::Asked { ask });
     }
     assert!(!one.entry().can_be_asked(), "it is not asked for ever");
     assert_eq!(one.state(), State::Up);
-    assert_eq!(
-        one.after(ANSWER_WITHIN),
-        [],
-        "nobody is killed without a watchdog"
-    );
+    assert_eq!(one.after(ANSWER_WITHIN), [], "nobody is killed without a watchdog");
     assert_eq!(one.state(), State::Hung);
     assert_eq!(one.entry().reason(one.now), "no answer for 0.7 s");
-    let snapshot = Snapshot {
-        reach: Reach::Up,
-        ..Snapshot::default()
-    };
-    one.apply(Event::Answered {
-        ask: 7,
-        snapshot: Box::new(snapshot.clone()),
-    });
+    let snapshot = Snapshot { reach: Reach::Up, ..Snapshot::default() };
+    one.apply(Event::Answered { ask: 7, snapshot: Box::new(snapshot.clone()) });
     assert_eq!(one.state(), State::Hung, "the last question is still open");
-    one.apply(Event::Answered {
-        ask: 8,
-        snapshot: Box::new(snapshot),
-    });
+    one.apply(Event::Answered { ask: 8, snapshot: Box::new(snapshot) });
     assert_eq!(one.state(), State::Up);
 }
 
@@ -298,11 +232,7 @@ fn with_a_watchdog_a_silent_child_is_killed_and_started_again_after_a_rest() {
     one.apply(Event::Asked { ask: 1 });
     assert_eq!(one.after(patience / 2), []);
     assert_eq!(one.after(patience / 2), [Todo::Kill]);
-    assert_eq!(
-        one.exit(Exit::Signal(Signal::SIGKILL)),
-        None,
-        "the parent's own signal is none from outside"
-    );
+    assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), None, "the parent's own signal is none from outside");
     assert_eq!(one.rest(), FIRST);
     assert_eq!(one.after(FIRST), [Todo::Spawn]);
 }
@@ -328,10 +258,7 @@ fn a_graceful_stop_kills_who_is_late_and_starts_nobody() {
     assert_eq!(one.state(), State::Retiring);
     assert_eq!(one.after(Duration::from_secs(30)), []);
     assert_eq!(one.after(Duration::from_secs(1)), [Todo::Kill]);
-    assert!(
-        !one.table.is_over(),
-        "a killed child is still to be waited for"
-    );
+    assert!(!one.table.is_over(), "a killed child is still to be waited for");
     assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), None);
     assert!(one.table.is_over());
 }
@@ -355,24 +282,9 @@ fn hosts_are_counted_by_how_they_are() {
         table.apply(HostId(at), Event::Started { pid }, now);
         table.apply(HostId(at), Event::Ready, now);
     }
-    table.apply(
-        A,
-        Event::Reach {
-            up: true,
-            reason: String::new(),
-        },
-        now,
-    );
+    table.apply(A, Event::Reach { up: true, reason: String::new() }, now);
     table.apply(B, Event::Exited { exit: CRASH }, now);
-    assert_eq!(
-        table.counts(now),
-        Counts {
-            hosts: 3,
-            up: 1,
-            down: 1,
-            idle: 1
-        }
-    );
+    assert_eq!(table.counts(now), Counts { hosts: 3, up: 1, down: 1, idle: 1 });
 }
 
 /// One step of a random life.
@@ -427,15 +339,8 @@ impl World {
         let starts = [("a", Start::Boot), ("b", Start::Demand), ("c", Start::Boot)];
         let hosts = starts.map(|(name, start)| host(name, start)).to_vec();
         let table = Table::new(hosts, Some(Duration::from_secs(10)), now);
-        let mut world = Self {
-            table,
-            now,
-            living: [None; 3],
-            watched: BTreeSet::new(),
-            next_pid: 1,
-            ask: 0,
-            kill_at: None,
-        };
+        let mut world =
+            Self { table, now, living: [None; 3], watched: BTreeSet::new(), next_pid: 1, ask: 0, kill_at: None };
         (0..3).for_each(|at| world.apply(at, Event::Boot));
         world
     }
@@ -453,11 +358,7 @@ impl World {
     }
 
     fn act(&mut self, actions: impl IntoIterator<Item = Action>) {
-        for Action {
-            host: HostId(at),
-            todo,
-        } in actions
-        {
+        for Action { host: HostId(at), todo } in actions {
             match todo {
                 Todo::Spawn => {
                     assert_eq!(self.living[at], None, "two children of one host");
@@ -465,12 +366,7 @@ impl World {
                     self.watched.remove(&at);
                     self.living[at] = Some(self.next_pid);
                     self.next_pid += 1;
-                    self.apply(
-                        at,
-                        Event::Started {
-                            pid: self.next_pid - 1,
-                        },
-                    );
+                    self.apply(at, Event::Started { pid: self.next_pid - 1 });
                 }
                 Todo::Watch => {
                     assert_eq!(self.living[at], None, "watched while a child lives");
@@ -496,22 +392,12 @@ impl World {
                 self.apply(at, Event::Asked { ask: self.ask });
             }
             Step::Answer(at) if self.living[at].is_some() => {
-                self.apply(
-                    at,
-                    Event::Answered {
-                        ask: self.ask,
-                        snapshot: Box::default(),
-                    },
-                );
+                self.apply(at, Event::Answered { ask: self.ask, snapshot: Box::default() });
             }
-            Step::Words(at) if self.living[at].is_some() => {
-                self.apply(at, Event::LastWords { text: "x".into() })
-            }
+            Step::Words(at) if self.living[at].is_some() => self.apply(at, Event::LastWords { text: "x".into() }),
             Step::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Step::Stop => {
-                let kill_at = *self
-                    .kill_at
-                    .get_or_insert(self.now + Duration::from_secs(31));
+                let kill_at = *self.kill_at.get_or_insert(self.now + Duration::from_secs(31));
                 let actions = self.table.stop(kill_at);
                 self.act(actions);
             }
@@ -529,10 +415,7 @@ impl World {
         let actions = self.table.tick(self.now);
         self.act(actions);
         if let Some(due) = self.table.next_tick() {
-            assert!(
-                due > self.now,
-                "what is due was not done: the parent would spin"
-            );
+            assert!(due > self.now, "what is due was not done: the parent would spin");
         }
     }
 

@@ -53,8 +53,7 @@ impl Entry {
 
     /// Whether it makes sense to ask the child for a snapshot.
     pub(crate) fn can_be_asked(&self) -> bool {
-        matches!(self.life, Life::Serving { .. } | Life::Retiring { .. })
-            && self.questions.len() < MOST_QUESTIONS
+        matches!(self.life, Life::Serving { .. } | Life::Retiring { .. }) && self.questions.len() < MOST_QUESTIONS
     }
 
     /// The number of the last question that is not answered yet.
