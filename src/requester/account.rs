@@ -15,8 +15,8 @@ const KEEP: usize = 16;
 pub struct Account {
     /// The transaction whose reply is next. Most requesters never have more than this one, and so no list.
     next: Option<TransactionId>,
-    /// What is owed after that; empty if there is no `next`.
-    after: VecDeque<Owed>,
+    /// What is owed after that; none if there is no `next`.
+    after: Option<Box<After>>,
     out: Vec<u8>,
     written: usize,
     /// How many of its transactions are in flight.
@@ -43,6 +43,10 @@ pub enum Standing {
     Cut,
 }
 
+/// A list behind a pointer: thousands of requesters are idle, and this is what they have instead of one.
+#[derive(Debug, Default)]
+struct After(VecDeque<Owed>);
+
 #[derive(Debug)]
 enum Owed {
     Awaited(TransactionId),
@@ -55,7 +59,7 @@ impl Account {
         if self.next.is_none() {
             self.next = Some(transaction);
         } else {
-            self.after.push_back(Owed::Awaited(transaction));
+            self.after.get_or_insert_default().0.push_back(Owed::Awaited(transaction));
         }
     }
 
@@ -64,7 +68,7 @@ impl Account {
         if self.next.is_none() {
             self.out.extend_from_slice(bytes);
         } else {
-            self.after.push_back(Owed::Answered(bytes.into()));
+            self.after.get_or_insert_default().0.push_back(Owed::Answered(bytes.into()));
         }
     }
 
@@ -77,7 +81,8 @@ impl Account {
             return true;
         }
         let awaited = |owed: &&mut Owed| matches!(owed, Owed::Awaited(id) if *id == transaction);
-        let Some(place) = self.after.iter_mut().find(awaited) else { return false };
+        let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
+        let Some(place) = after.find(awaited) else { return false };
         *place = Owed::Answered(pieces.concat().into());
         true
     }
@@ -93,7 +98,7 @@ impl Account {
 
     /// Its transactions that have not been answered.
     pub fn awaited(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        let after = self.after.iter().filter_map(|owed| match owed {
+        let after = self.after.iter().flat_map(|after| &after.0).filter_map(|owed| match owed {
             Owed::Awaited(id) => Some(*id),
             Owed::Answered(_) => None,
         });
@@ -103,7 +108,7 @@ impl Account {
     /// How many replies are owed.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        usize::from(self.next.is_some()) + self.after.len()
+        usize::from(self.next.is_some()) + self.after.as_ref().map_or(0, |after| after.0.len())
     }
 
     /// Bytes of replies that the requester has not taken yet.
@@ -138,7 +143,8 @@ impl Account {
     /// After the next reply: those behind it that are answered already, up to one that is not.
     fn advance(&mut self) {
         self.next = None;
-        while let Some(owed) = self.after.pop_front() {
+        let Some(after) = &mut self.after else { return };
+        while let Some(owed) = after.0.pop_front() {
             match owed {
                 Owed::Answered(bytes) => self.out.extend_from_slice(&bytes),
                 Owed::Awaited(id) => {
@@ -147,8 +153,8 @@ impl Account {
                 }
             }
         }
-        if self.after.capacity() > KEEP {
-            self.after = VecDeque::new();
+        if after.0.capacity() > KEEP {
+            self.after = None;
         }
     }
 }
