@@ -716,7 +716,7 @@ fn the_caret_stays_under_its_word_behind_tabs_and_umlauts() {
 
 #[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
-    insta::assert_snapshot!(said("A b line x=1\nc d:1 lime timeout=5\n\nc d:1 line\ne"), @r"
+    insta::assert_snapshot!(said("A b line x=1\nc d:1 lime timeout=5\n\nc d:1 line\nE f"), @r"
     hosts.tab:1:1: `A` is no name for a host: `A` may not stand in one
       A b line x=1
       ^
@@ -747,9 +747,19 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
       ^
       = help: give each host a name of its own
 
-    hosts.tab:5:2: the host lacks its address and its dialect
-      e
-       ^
+    hosts.tab:5:1: `E` is no name for a host: `E` may not stand in one
+      E f
+      ^
+      = help: a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit
+
+    hosts.tab:5:3: `f` is no address: its port is missing
+      E f
+        ^
+      = help: an address is host:port, [IPv6]:port or unix:/path
+
+    hosts.tab:5:4: the host lacks its dialect
+      E f
+         ^
       = help: a line is: name address dialect [key=value …], as in `cache 127.0.0.1:6379 resp connections=4`
     ");
 }
