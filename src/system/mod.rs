@@ -9,6 +9,7 @@
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`spawn`] — fork and exec of the own binary
+//! - [`stream`] — one face for UNIX and TCP sockets
 
 pub mod descriptors;
 pub mod limits;
@@ -16,3 +17,4 @@ pub mod listen;
 pub mod pid_file;
 pub mod readiness;
 pub mod spawn;
+pub mod stream;

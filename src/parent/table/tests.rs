@@ -397,6 +397,7 @@ impl World {
             Step::Words(at) if self.living[at].is_some() => {
                 self.apply(at, Event::LastWords { text: "x".into() });
             }
+            Step::Words(at) if self.living[at].is_some() => self.apply(at, Event::LastWords { text: "x".into() }),
             Step::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Step::Stop => {
                 let kill_at = *self.kill_at.get_or_insert(self.now + Duration::from_secs(31));
