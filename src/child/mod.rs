@@ -1,91 +1,89 @@
-//! A stand-in: it says that it is ready, answers snapshots, echoes lines, and ends at TERM or with its channel.
+//! The child: serves one host.
+//!
+//! Enters: the [`Heritage`] on the control channel, and the inherited listeners. Leaves: an exit code. Promised: when the
+//! parent is gone, or asks by SIGTERM, the child answers what it owes and exits.
+//!
+//! [`dispatch`] decides; [`worker`] carries its decisions to the sockets; `serve` assembles both into event loops;
+//! `control` talks to the parent.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+mod control;
+pub mod dispatch;
+mod serve;
+mod share;
+pub mod tally;
+pub mod worker;
+
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use tracing::{error, info};
 
 use crate::cli::exit;
-use crate::heritage::{Heritage, ToChild, ToParent};
-use crate::snapshot::Snapshot;
-use crate::system::descriptors::{inherited_control, inherited_listeners};
+use crate::heritage::Heritage;
+use crate::requester::listener::Inherited;
+use crate::system;
 
-/// Serves.
+/// Why a child cannot serve.
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    #[error("this command is for tieline itself: the parent starts its children with it ({0})")]
+    ByHand(system::descriptors::NotInherited),
+    #[error("the heritage on the control channel cannot be read: {0}; this is a fault of tieline")]
+    Heritage(io::Error),
+    #[error("an inherited listener cannot be used: {0}; this is a fault of tieline")]
+    Listener(io::Error),
+    #[error("cannot log: {0}")]
+    Log(crate::logging::LogError),
+    #[error("the event loop cannot be started: {0}; is the system short of memory or descriptors?")]
+    Runtime(io::Error),
+}
+
+/// Runs a child. Returns its exit code.
 #[must_use]
 pub fn run() -> u8 {
-    let control = match inherited_control() {
-        Ok(control) => UnixStream::from(control),
+    match serve() {
+        Ok(()) => exit::OK,
         Err(error) => {
-            writeln!(std::io::stderr(), "tieline: {error}").ok();
-            return exit::USAGE;
+            error!("{error}");
+            match error {
+                ChildError::ByHand(_) => {
+                    say_by_hand(&error);
+                    exit::USAGE
+                }
+                ChildError::Runtime(_) => exit::TEMPFAIL,
+                ChildError::Log(_) => exit::CONFIG,
+                ChildError::Heritage(_) | ChildError::Listener(_) => exit::SOFTWARE,
+            }
         }
-    };
-    serve(control).unwrap_or(exit::SOFTWARE)
+    }
 }
 
-fn say(control: &mut UnixStream, message: &ToParent) -> Option<()> {
-    let mut line = serde_json::to_vec(message).ok()?;
-    line.push(b'\n');
-    control.write_all(&line).ok()
+#[expect(clippy::print_stderr, reason = "a person typed this command, and there is no log yet")]
+fn say_by_hand(error: &ChildError) {
+    eprintln!("tieline: {error}");
 }
 
-fn serve(mut control: UnixStream) -> Option<u8> {
-    let mut lines = BufReader::new(control.try_clone().ok()?);
-    let mut line = String::new();
-    lines.read_line(&mut line).ok()?;
-    let heritage: Heritage = serde_json::from_str(&line).ok()?;
-    crate::logging::init(&heritage.log, Some(&heritage.host.name)).ok()?;
+fn serve() -> Result<(), ChildError> {
+    let control = system::descriptors::inherited_control().map_err(ChildError::ByHand)?;
+    let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
+    crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
-    if heritage.host.name.starts_with("crash") {
-        say(&mut control, &ToParent::LastWords { text: "it was meant to".into() });
-        return Some(exit::SOFTWARE);
-    }
-    if let Some(fd) = inherited_listeners(heritage.listeners.len()).ok()?.into_iter().next() {
-        let listener = UnixListener::from(fd);
-        listener.set_nonblocking(false).ok()?;
-        std::thread::spawn(move || accept(&listener));
-    }
-    if heritage.host.start == crate::config::Start::Demand && heritage.host.idle.as_secs() < 60 {
-        std::thread::spawn(move || {
-            std::thread::sleep(heritage.host.idle);
-            std::process::exit(0);
-        });
-    }
-    tracing::info!("ready");
-    say(&mut control, &ToParent::Ready)?;
-    say(&mut control, &ToParent::Reach { up: true, reason: String::new() })?;
-    loop {
-        line.clear();
-        if lines.read_line(&mut line).ok()? == 0 {
-            return Some(exit::OK);
-        }
-        match serde_json::from_str(&line).ok()? {
-            ToChild::Snapshot { ask } => {
-                let snapshot = Snapshot {
-                    reach: crate::snapshot::Reach::Up,
-                    last_log: crate::logging::last_line(),
-                    ..Snapshot::default()
-                };
-                say(&mut control, &ToParent::Snapshot { ask, snapshot: Box::new(snapshot) })?;
-            }
-            ToChild::Probe => tracing::info!("probed"),
-            ToChild::Debug { on } => {
-                crate::logging::set_debug(on);
-                tracing::debug!("debug logging is on");
-            }
-        }
-    }
+    let listeners = system::descriptors::inherited_listeners(heritage.listeners.len()).map_err(ChildError::ByHand)?;
+    let kinds = heritage.listeners.iter();
+    let listeners = listeners.into_iter().zip(kinds).map(|(listener, kind)| Inherited::new(listener, *kind)).collect();
+    info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
+    serve::run(heritage, control, listeners)
 }
 
-fn accept(listener: &UnixListener) {
-    while let Ok((stream, _)) = listener.accept() {
-        std::thread::spawn(move || echo(stream));
-    }
-}
-
-fn echo(mut stream: UnixStream) {
-    let mut bytes = [0; 4096];
-    while let Ok(n @ 1..) = stream.read(&mut bytes) {
-        if stream.write_all(&bytes[..n]).is_err() {
-            return;
-        }
-    }
+/// Reads the first line of the control channel, byte by byte beyond what is buffered: the rest belongs to the event loop.
+fn read_heritage(control: OwnedFd) -> io::Result<(Heritage, UnixStream)> {
+    let control = UnixStream::from(control);
+    control.set_nonblocking(false)?;
+    let mut line = String::new();
+    // The parent says nothing further before the child is ready, so that no byte of a later message is buffered here.
+    BufReader::new(&control).read_line(&mut line)?;
+    let heritage = serde_json::from_str(&line)?;
+    control.set_nonblocking(true)?;
+    Ok((heritage, control))
 }

@@ -2,17 +2,17 @@
 
 /// All is well.
 pub const OK: u8 = 0;
-/// The command was used wrongly.
+/// The command line is wrong.
 pub const USAGE: u8 = 64;
-/// Something that is needed is not there: no daemon answers, or another one is in the way.
+/// The daemon, or what it was asked for, is not there.
 pub const UNAVAILABLE: u8 = 69;
-/// An internal error.
+/// A mistake in this program.
 pub const SOFTWARE: u8 = 70;
 /// Reading or writing failed.
 pub const IOERR: u8 = 74;
-/// It may work later.
+/// Try again later.
 pub const TEMPFAIL: u8 = 75;
-/// Permission is missing.
+/// The user may not do this.
 pub const NOPERM: u8 = 77;
 /// The configuration is wrong.
 pub const CONFIG: u8 = 78;

@@ -20,6 +20,9 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
         complain(&error.to_string());
         return exit::IOERR;
     }
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     parent::run(settings)
 }
 

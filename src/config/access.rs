@@ -6,16 +6,12 @@ use nix::unistd::{Group, User};
 
 /// Reads a user, by name or by number.
 pub(super) fn owner(word: &str) -> Result<u32, String> {
-    id(word, || {
-        User::from_name(word).map(|user| user.map(|user| user.uid.as_raw()))
-    })
+    id(word, || User::from_name(word).map(|user| user.map(|user| user.uid.as_raw())))
 }
 
 /// Reads a group, by name or by number.
 pub(super) fn group(word: &str) -> Result<u32, String> {
-    id(word, || {
-        Group::from_name(word).map(|group| group.map(|group| group.gid.as_raw()))
-    })
+    id(word, || Group::from_name(word).map(|group| group.map(|group| group.gid.as_raw())))
 }
 
 /// A number as it stands, or what the machine knows the name as.
@@ -35,11 +31,7 @@ fn id(word: &str, look_up: impl Fn() -> nix::Result<Option<u32>>) -> Result<u32,
 /// Reads permission bits, in octal.
 pub(super) fn mode(word: &str) -> Result<u32, &'static str> {
     let octal = !word.is_empty() && word.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    let bits = if octal {
-        u32::from_str_radix(word, 8).ok()
-    } else {
-        None
-    };
+    let bits = if octal { u32::from_str_radix(word, 8).ok() } else { None };
     match bits {
         None => Err("it is no octal number"),
         Some(bits) if bits > 0o777 => Err("it has more than the nine permission bits"),

@@ -42,44 +42,23 @@ struct Spot {
 impl Complaint {
     /// About a file or directory as a whole.
     pub(super) fn about(file: &Path, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            file: printable(&file.to_string_lossy()),
-            spot: None,
-            what: what.into(),
-            help: help.into(),
-        }
+        Self { file: printable(&file.to_string_lossy()), spot: None, what: what.into(), help: help.into() }
     }
 
     /// About the part of a line that starts after `before` characters and has `width` of them.
     pub(super) fn placed(file: &str, line: usize, before: usize, width: usize, text: &str) -> Self {
-        let spot = Spot {
-            line,
-            column: before + 1,
-            width,
-            text: text.to_owned(),
-        };
-        Self {
-            file: file.to_owned(),
-            spot: Some(spot),
-            what: String::new(),
-            help: String::new(),
-        }
+        let spot = Spot { line, column: before + 1, width, text: text.to_owned() };
+        Self { file: file.to_owned(), spot: Some(spot), what: String::new(), help: String::new() }
     }
 
     /// Says what is wrong, and what would be right.
     pub(super) fn saying(self, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            help: help.into(),
-            ..self
-        }
+        Self { what: what.into(), help: help.into(), ..self }
     }
 
     /// What the complaints of one file are sorted by.
     pub(super) fn place(&self) -> (usize, usize) {
-        self.spot
-            .as_ref()
-            .map_or((0, 0), |spot| (spot.line, spot.column))
+        self.spot.as_ref().map_or((0, 0), |spot| (spot.line, spot.column))
     }
 }
 
@@ -98,11 +77,7 @@ impl fmt::Display for Spot {
     /// The line, and the caret below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shown, before) = excerpt(&self.text, self.column - 1);
-        let pad: String = shown
-            .chars()
-            .take(before)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        let pad: String = shown.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let room = shown.chars().count().saturating_sub(before);
         let tail = self.width.min(room).saturating_sub(1);
         write!(f, "  {}\n  {pad}^{}", printable(&shown), "~".repeat(tail))
@@ -119,17 +94,12 @@ fn excerpt(line: &str, before: usize) -> (String, usize) {
     let middle: String = line.chars().skip(start).take(EXCERPT).collect();
     let head = if start > 0 { "…" } else { "" };
     let tail = if start + EXCERPT < length { "…" } else { "" };
-    (
-        format!("{head}{middle}{tail}"),
-        before - start + head.chars().count(),
-    )
+    (format!("{head}{middle}{tail}"), before - start + head.chars().count())
 }
 
 /// A text in which no control character is left but the tab: each is shown as one character, so that columns hold.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c == '\t' { c } else { picture(c) })
-        .collect()
+    text.chars().map(|c| if c == '\t' { c } else { picture(c) }).collect()
 }
 
 /// A visible stand-in for a character that would move the cursor or turn the direction of writing.
@@ -146,11 +116,7 @@ fn picture(c: char) -> char {
 /// A word of the file as messages repeat it: in backticks, printable, not endless.
 pub(super) fn quoted(word: &str) -> String {
     let shown: String = word.chars().take(WORD).map(picture).collect();
-    let tail = if word.chars().count() > WORD {
-        "…"
-    } else {
-        ""
-    };
+    let tail = if word.chars().count() > WORD { "…" } else { "" };
     format!("`{shown}{tail}`")
 }
 
@@ -163,10 +129,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            help: help.into(),
-        }
+        Self { what: what.into(), help: help.into() }
     }
 }
 
@@ -179,11 +142,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error, if there is a complaint.
     pub(super) fn unless_empty(complaints: Vec<Complaint>) -> Result<(), Self> {
-        if complaints.is_empty() {
-            Ok(())
-        } else {
-            Err(Self { complaints })
-        }
+        if complaints.is_empty() { Ok(()) } else { Err(Self { complaints }) }
     }
 
     /// The complaints, each to be printed by its `Display`.
@@ -195,9 +154,7 @@ impl ConfigError {
 
 impl From<Complaint> for ConfigError {
     fn from(complaint: Complaint) -> Self {
-        Self {
-            complaints: vec![complaint],
-        }
+        Self { complaints: vec![complaint] }
     }
 }
 

@@ -29,7 +29,8 @@ use crate::dialect::Dialect;
 
 /// Most bytes of a line.
 const LINE_MAX: usize = 4096;
-const LINE_HELP: &str = "a line is: name address dialect [key=value …], as in `cache 127.0.0.1:6379 resp connections=4`";
+const LINE_HELP: &str =
+    "a line is: name address dialect [key=value …], as in `cache 127.0.0.1:6379 resp connections=4`";
 /// Reads a table of hosts by itself: no other file sets defaults. `file` is what complaints call it.
 ///
 /// # Errors
@@ -42,11 +43,7 @@ pub fn parse_hosts_tab(file: &Path, bytes: &[u8]) -> Result<Vec<HostSettings>, C
 /// Writes a host as a line of `hosts.tab`, with the options that differ from the program's own defaults.
 #[must_use]
 pub fn show_host(host: &HostSettings) -> String {
-    let mut fields = vec![
-        host.name.clone(),
-        host.address.to_string(),
-        dialect_word(host.dialect).to_owned(),
-    ];
+    let mut fields = vec![host.name.clone(), host.address.to_string(), dialect_word(host.dialect).to_owned()];
     fields.extend(options::show(host));
     fields.join(" ")
 }
@@ -80,20 +77,11 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(source: &'a Source, defaults: &'a [Setting]) -> Self {
         let (names, listens) = (HashMap::new(), HashMap::new());
-        Self {
-            source,
-            defaults,
-            hosts: Vec::new(),
-            complaints: Vec::new(),
-            names,
-            listens,
-        }
+        Self { source, defaults, hosts: Vec::new(), complaints: Vec::new(), names, listens }
     }
 
     fn line(&mut self, start: usize, line: &str) {
-        let control = line
-            .char_indices()
-            .find(|(_, c)| c.is_control() && *c != '\t');
+        let control = line.char_indices().find(|(_, c)| c.is_control() && *c != '\t');
         match (control, words(start, line).as_slice()) {
             _ if line.len() > LINE_MAX => self.too_long(start, line),
             (Some((at, control)), _) => self.control(start + at, control),
@@ -108,28 +96,17 @@ impl<'a> Reader<'a> {
     fn too_long(&mut self, start: usize, line: &str) {
         let what = format!("the line has {} bytes, {LINE_MAX} are allowed", line.len());
         let span = start + LINE_MAX..start + line.len();
-        self.complain(
-            span,
-            what,
-            "shorten it, or put its comment on lines of its own",
-        );
+        self.complain(span, what, "shorten it, or put its comment on lines of its own");
     }
 
     fn control(&mut self, at: usize, control: char) {
-        let what = format!(
-            "a control character (U+{:04X}) stands here",
-            u32::from(control)
-        );
+        let what = format!("a control character (U+{:04X}) stands here", u32::from(control));
         let help = "remove it: fields are separated by spaces or tabs";
         self.complain(at..at + control.len_utf8(), what, help);
     }
 
     fn too_few(&mut self, words: &[Word<'_>]) {
-        let missing = if words.len() == 1 {
-            "its address and its dialect"
-        } else {
-            "its dialect"
-        };
+        let missing = if words.len() == 1 { "its address and its dialect" } else { "its dialect" };
         let end = words.last().map_or(0, |word| word.span().end);
         self.complain(end..end, format!("the host lacks {missing}"), LINE_HELP);
         if let Some(name) = words.first() {
@@ -140,23 +117,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entry(
-        &mut self,
-        name: &Word<'_>,
-        address: &Word<'_>,
-        dialect: &Word<'_>,
-        options: &[Word<'_>],
-    ) {
+    fn entry(&mut self, name: &Word<'_>, address: &Word<'_>, dialect: &Word<'_>, options: &[Word<'_>]) {
         self.name(name);
         let (address, dialect) = (self.address(address), self.dialect(dialect));
         let given = self.options(options);
         let is_whole = address.is_some() && dialect.is_some();
         // A host with a mistake is built all the same, so that what its options do together is checked as well.
-        let address = address.unwrap_or(Address::Unix {
-            path: PathBuf::new(),
-        });
-        let host =
-            HostSettings::with_defaults(name.text, address, dialect.unwrap_or(Dialect::Line));
+        let address = address.unwrap_or(Address::Unix { path: PathBuf::new() });
+        let host = HostSettings::with_defaults(name.text, address, dialect.unwrap_or(Dialect::Line));
         let host = self.with_options(host, &given);
         self.together(&host, name, &given);
         if is_whole {
@@ -166,20 +134,14 @@ impl<'a> Reader<'a> {
 
     fn with_options(&self, mut host: HostSettings, given: &[Given<'_>]) -> HostSettings {
         let own = given.iter().filter_map(|option| option.setting.as_ref());
-        self.defaults
-            .iter()
-            .chain(own)
-            .for_each(|setting| setting(&mut host));
+        self.defaults.iter().chain(own).for_each(|setting| setting(&mut host));
         host
     }
 
     /// What is wrong with no option alone.
     fn together(&mut self, host: &HostSettings, name: &Word<'_>, given: &[Given<'_>]) {
         self.listen(host, value_of(given, "listen").unwrap_or(name));
-        let shares: Vec<_> = given
-            .iter()
-            .filter(|option| SHARES.contains(&option.rule.key))
-            .collect();
+        let shares: Vec<_> = given.iter().filter(|option| SHARES.contains(&option.rule.key)).collect();
         let are_right = shares.iter().all(|option| option.setting.is_some());
         if let Some(last) = shares.last().filter(|_| are_right) {
             self.take(&last.value, check_shares(host));
@@ -190,10 +152,7 @@ impl<'a> Reader<'a> {
         let line = self.source.line_number(word.start);
         self.take(word, fields::check_name(word.text));
         if let Some(first) = self.names.get(word.text) {
-            let what = format!(
-                "{} is already the name of the host in line {first}",
-                quoted(word.text)
-            );
+            let what = format!("{} is already the name of the host in line {first}", quoted(word.text));
             return self.complain(word.span(), what, "give each host a name of its own");
         }
         self.names.insert(word.text.to_owned(), line);
@@ -219,11 +178,7 @@ impl<'a> Reader<'a> {
                 self.complain(word.part(rule.key, 0).span(), what, "keep one of them");
             }
             let setting = self.take(&value, read_value(rule, value.text));
-            given.push(Given {
-                rule,
-                value,
-                setting,
-            });
+            given.push(Given { rule, value, setting });
         }
         given
     }
@@ -235,11 +190,7 @@ impl<'a> Reader<'a> {
             self.no_option(word, key);
             return None;
         };
-        let Some(value) = word
-            .text
-            .get(key.len() + 1..)
-            .filter(|value| !value.is_empty())
-        else {
+        let Some(value) = word.text.get(key.len() + 1..).filter(|value| !value.is_empty()) else {
             let help = format!("write `{key}=` and {}", rule.form.help(""));
             self.complain(word.span(), format!("`{key}` has no value"), help);
             return None;
@@ -253,11 +204,7 @@ impl<'a> Reader<'a> {
             return self.complain(word.span(), "an option lacks its name", help);
         }
         let span = word.start..word.start + key.len();
-        self.complain(
-            span,
-            format!("{} is no option of a host", quoted(key)),
-            unknown_help(key),
-        );
+        self.complain(span, format!("{} is no option of a host", quoted(key)), unknown_help(key));
     }
 
     /// Two hosts cannot listen on one address.
@@ -266,11 +213,7 @@ impl<'a> Reader<'a> {
         let line = self.source.line_number(word.start);
         if let Some(first) = self.listens.get(&listen) {
             let what = format!("{listen} is already listened on by the host in line {first}");
-            return self.complain(
-                word.span(),
-                what,
-                "give each host a `listen` of its own, or none",
-            );
+            return self.complain(word.span(), what, "give each host a `listen` of its own, or none");
         }
         self.listens.insert(listen, line);
     }
@@ -301,20 +244,16 @@ struct Given<'w> {
 
 /// The value of an option, if it is given.
 fn value_of<'g, 'w>(given: &'g [Given<'w>], key: &str) -> Option<&'g Word<'w>> {
-    given
-        .iter()
-        .find(|option| option.rule.key == key)
-        .map(|option| &option.value)
+    given.iter().find(|option| option.rule.key == key).map(|option| &option.value)
 }
 
 fn read_value(rule: &Rule, value: &str) -> Result<Setting, Wrong> {
-    rule.read(value)
-        .map_err(|wrong| match value.split_once(',') {
-            Some((_, rest)) if rest.contains('=') => {
-                Wrong::new(wrong.what, "options are separated by blanks, not by commas")
-            }
-            _ => wrong,
-        })
+    rule.read(value).map_err(|wrong| match value.split_once(',') {
+        Some((_, rest)) if rest.contains('=') => {
+            Wrong::new(wrong.what, "options are separated by blanks, not by commas")
+        }
+        _ => wrong,
+    })
 }
 
 fn unknown_help(key: &str) -> String {

@@ -34,36 +34,18 @@ pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
 
 /// The first of the places where something is, readable or not.
 pub(super) fn find(places: &[&Path]) -> Result<PathBuf, Complaint> {
-    let absent =
-        |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let is_there = |place: &&&Path| {
-        place
-            .metadata()
-            .map_or_else(|error| !absent(error), |_| true)
-    };
-    let names: Vec<String> = places
-        .iter()
-        .map(|place| place.display().to_string())
-        .collect();
-    places
-        .iter()
-        .find(is_there)
-        .map(|place| (*place).to_owned())
-        .ok_or_else(|| {
-            let what = format!(
-                "there is no configuration, neither at {}",
-                names.join(" nor at ")
-            );
-            Complaint::about(Path::new("tieline"), what, "name one with --config FILE")
-        })
+    let absent = |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let is_there = |place: &&&Path| place.metadata().map_or_else(|error| !absent(error), |_| true);
+    let names: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    places.iter().find(is_there).map(|place| (*place).to_owned()).ok_or_else(|| {
+        let what = format!("there is no configuration, neither at {}", names.join(" nor at "));
+        Complaint::about(Path::new("tieline"), what, "name one with --config FILE")
+    })
 }
 
 fn load_file(given: &Path) -> Result<Settings, ConfigError> {
-    let file = absolute(given)
-        .map(|path| normalized(&path))
-        .unwrap_or_else(|_| given.to_owned());
-    let bytes = read_file(given)
-        .map_err(|error| cannot_read(&file, &error, "name another with --config FILE"))?;
+    let file = absolute(given).map(|path| normalized(&path)).unwrap_or_else(|_| given.to_owned());
+    let bytes = read_file(given).map_err(|error| cannot_read(&file, &error, "name another with --config FILE"))?;
     let mut reading = tieline_toml::read(&Source::new(&file, &bytes), &file);
     let mut complaints = std::mem::take(&mut reading.complaints);
     let hosts = read_table(&file, &reading).unwrap_or_else(|found| {
@@ -71,16 +53,8 @@ fn load_file(given: &Path) -> Result<Settings, ConfigError> {
         Vec::new()
     });
     ConfigError::unless_empty(complaints)?;
-    let Reading {
-        daemon, log, drain, ..
-    } = reading;
-    Ok(Settings {
-        file,
-        daemon,
-        log,
-        drain,
-        hosts,
-    })
+    let Reading { daemon, log, drain, .. } = reading;
+    Ok(Settings { file, daemon, log, drain, hosts })
 }
 
 /// The table of hosts, or the complaints about it.
@@ -98,23 +72,14 @@ fn read_table(file: &Path, reading: &Reading) -> Result<Vec<super::HostSettings>
         }
     };
     let (hosts, complaints) = hosts_tab::read(&Source::new(path, &bytes), &reading.defaults);
-    if complaints.is_empty() {
-        Ok(hosts)
-    } else {
-        Err(complaints)
-    }
+    if complaints.is_empty() { Ok(hosts) } else { Err(complaints) }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_MAX {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            "it is larger than 4 MiB",
-        ));
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
     }
     Ok(bytes)
 }
@@ -126,9 +91,5 @@ fn cannot_read(path: &Path, error: &io::Error, otherwise: &str) -> Complaint {
         ErrorKind::FileTooLarge => "make it smaller",
         _ => "make it a readable file",
     };
-    Complaint::about(
-        path,
-        format!("cannot be read: {error}"),
-        format!("{remedy}, or {otherwise}"),
-    )
+    Complaint::about(path, format!("cannot be read: {error}"), format!("{remedy}, or {otherwise}"))
 }

@@ -26,7 +26,11 @@ mod toml_values;
 mod units;
 mod words;
 
-pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};
+#[cfg(test)]
+mod tests;
 
-mod stub;
-pub use stub::{ConfigError, load};
+pub use complaint::{Complaint, ConfigError};
+pub use files::Warning;
+pub use hosts_tab::{parse_hosts_tab, show_host};
+pub use load::load;
+pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};

@@ -24,8 +24,7 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The only known word that `word` is the start of, or that is the start of `word`.
 fn continued<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let fits =
-        |name: &&&str| word.len() >= 3 && (name.starts_with(word) || word.starts_with(**name));
+    let fits = |name: &&&str| word.len() >= 3 && (name.starts_with(word) || word.starts_with(**name));
     let mut fitting = known.iter().filter(fits);
     fitting.next().filter(|_| fitting.next().is_none()).copied()
 }
@@ -46,22 +45,8 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_keyboard_finds_its_word() {
-        let slips = [
-            "conections",
-            "time_out",
-            "retry",
-            "idel",
-            "Timeout",
-            "max-reply",
-        ];
-        let meant = [
-            "connections",
-            "timeout",
-            "retries",
-            "idle",
-            "timeout",
-            "max_reply",
-        ];
+        let slips = ["conections", "time_out", "retry", "idel", "Timeout", "max-reply"];
+        let meant = ["connections", "timeout", "retries", "idle", "timeout", "max_reply"];
         assert_eq!(slips.map(|slip| nearest(slip, &KNOWN)), meant.map(Some));
     }
 
@@ -69,21 +54,12 @@ mod tests {
     fn a_word_that_is_cut_short_or_too_long_finds_its_word_unless_there_are_two() {
         let known = ["warn", "max_reply", "max_request", "demand"];
         let found = ["warning", "dem", "max_rep", "max"].map(|word| nearest(word, &known));
-        assert_eq!(
-            found,
-            [Some("warn"), Some("demand"), Some("max_reply"), None]
-        );
+        assert_eq!(found, [Some("warn"), Some("demand"), Some("max_reply"), None]);
     }
 
     #[test]
     fn another_word_finds_none() {
-        assert_eq!(
-            ["tls", "deferred", "rejects", "x", ""].map(|word| nearest(word, &KNOWN)),
-            [None; 5]
-        );
-        assert_eq!(
-            suggest("tls", &KNOWN[..2], "known are"),
-            "known are connections, timeout"
-        );
+        assert_eq!(["tls", "deferred", "rejects", "x", ""].map(|word| nearest(word, &KNOWN)), [None; 5]);
+        assert_eq!(suggest("tls", &KNOWN[..2], "known are"), "known are connections, timeout");
     }
 }

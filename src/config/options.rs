@@ -25,10 +25,7 @@ pub(super) struct Rule {
 /// What an option's value looks like, its bounds, and the field it goes to.
 pub(super) enum Form {
     Count(RangeInclusive<u32>, fn(&mut HostSettings) -> &mut u32),
-    Time(
-        RangeInclusive<Duration>,
-        fn(&mut HostSettings) -> &mut Duration,
-    ),
+    Time(RangeInclusive<Duration>, fn(&mut HostSettings) -> &mut Duration),
     Size(RangeInclusive<u64>, fn(&mut HostSettings) -> &mut u64),
     Start,
     Listen,
@@ -47,43 +44,19 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
 pub(super) static RULES: [Rule; 18] = [
-    rule(
-        "connections",
-        Form::Count(1..=10_000, |host| &mut host.connections),
-    ),
-    rule(
-        "pipeline",
-        Form::Count(1..=65_536, |host| &mut host.pipeline),
-    ),
+    rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
+    rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
     rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
     rule("queue", Form::Count(1..=1_000_000, |host| &mut host.queue)),
-    rule(
-        "requesters",
-        Form::Count(1..=1_000_000, |host| &mut host.requesters),
-    ),
+    rule("requesters", Form::Count(1..=1_000_000, |host| &mut host.requesters)),
     rule("timeout", Form::Time(MS..=DAY, |host| &mut host.timeout)),
-    rule(
-        "connect_timeout",
-        Form::Time(MS..=HOUR, |host| &mut host.connect_timeout),
-    ),
+    rule("connect_timeout", Form::Time(MS..=HOUR, |host| &mut host.connect_timeout)),
     rule("retries", Form::Count(1..=1000, |host| &mut host.retries)),
-    rule(
-        "idle",
-        Form::Time(MS..=Duration::from_secs(30 * 86_400), |host| &mut host.idle),
-    ),
-    rule(
-        "max_request",
-        Form::Size(1..=1 << 30, |host| &mut host.max_request),
-    ),
-    rule(
-        "max_reply",
-        Form::Size(1..=1 << 40, |host| &mut host.max_reply),
-    ),
+    rule("idle", Form::Time(MS..=Duration::from_secs(30 * 86_400), |host| &mut host.idle)),
+    rule("max_request", Form::Size(1..=1 << 30, |host| &mut host.max_request)),
+    rule("max_reply", Form::Size(1..=1 << 40, |host| &mut host.max_reply)),
     // Above 64 MiB a requester that does not read is closed whatever this says.
-    rule(
-        "unread",
-        Form::Size(1024..=64 << 20, |host| &mut host.unread),
-    ),
+    rule("unread", Form::Size(1024..=64 << 20, |host| &mut host.unread)),
     rule("start", Form::Start),
     rule("listen", Form::Listen),
     rule("workers", Form::Count(1..=64, |host| &mut host.workers)),
@@ -112,9 +85,7 @@ pub(super) fn keys() -> Vec<&'static str> {
 impl Rule {
     /// Reads a value.
     pub(super) fn read(&self, word: &str) -> Result<Setting, Wrong> {
-        self.form
-            .read(word)
-            .map_err(|why| cannot_be(self.key, word, &why, self.form.help(word)))
+        self.form.read(word).map_err(|why| cannot_be(self.key, word, &why, self.form.help(word)))
     }
 }
 
@@ -128,12 +99,9 @@ impl Form {
         Ok(match self {
             Self::Count(bounds, field) => set(*field, count_within(word, bounds).map_err(text)?),
             Self::Time(bounds, field) => set(*field, time_within(word, bounds).map_err(text)?),
-            Self::Size(bounds, field) => set(
-                *field,
-                units::size(word)
-                    .and_then(|size| within(size, bounds))
-                    .map_err(text)?,
-            ),
+            Self::Size(bounds, field) => {
+                set(*field, units::size(word).and_then(|size| within(size, bounds)).map_err(text)?)
+            }
             Self::Start => set(|host| &mut host.start, start(word).ok_or(NO_SUCH_WORD)?),
             Self::Listen => set(|host| &mut host.listen, Some(loopback(word)?)),
             Self::Owner => set(|host| &mut host.owner, Some(owner(word)?)),
@@ -150,21 +118,14 @@ impl Form {
             }
             Self::Time(bounds, _) => time_help(bounds),
             Self::Size(bounds, _) => {
-                let (least, most) = (
-                    units::show_size(*bounds.start()),
-                    units::show_size(*bounds.end()),
-                );
+                let (least, most) = (units::show_size(*bounds.start()), units::show_size(*bounds.end()));
                 format!("a size from {least} to {most}: {SIZE_FORM}")
             }
             Self::Start => suggest(word, &["boot", "demand"], "one of"),
-            Self::Listen => {
-                "a loopback address and a port from 1 to 65535: 127.0.0.1:7000 or [::1]:7000".into()
-            }
+            Self::Listen => "a loopback address and a port from 1 to 65535: 127.0.0.1:7000 or [::1]:7000".into(),
             Self::Owner => "a user of this machine, by name or by number".into(),
             Self::Group => "a group of this machine, by name or by number".into(),
-            Self::Mode => {
-                "permission bits as for chmod(1), in octal and with a right to write: 0660".into()
-            }
+            Self::Mode => "permission bits as for chmod(1), in octal and with a right to write: 0660".into(),
         }
     }
 
@@ -177,9 +138,7 @@ impl Form {
             Self::Size(_, field) => units::show_size(*field(&mut copy)),
             Self::Start if host.start == Start::Boot => "boot".into(),
             Self::Start => "demand".into(),
-            Self::Listen => host
-                .listen
-                .map_or_else(String::new, |listen| listen.to_string()),
+            Self::Listen => host.listen.map_or_else(String::new, |listen| listen.to_string()),
             Self::Owner => host.owner.map_or_else(String::new, |id| id.to_string()),
             Self::Group => host.group.map_or_else(String::new, |id| id.to_string()),
             Self::Mode => format!("{:04o}", host.mode),
@@ -191,27 +150,17 @@ impl Form {
 pub(super) fn show(host: &HostSettings) -> Vec<String> {
     let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
     let differs = |rule: &&Rule| rule.form.show(host) != rule.form.show(&plain);
-    RULES
-        .iter()
-        .filter(differs)
-        .map(|rule| format!("{}={}", rule.key, rule.form.show(host)))
-        .collect()
+    RULES.iter().filter(differs).map(|rule| format!("{}={}", rule.key, rule.form.show(host))).collect()
 }
 
 /// The help text for a duration within bounds.
 pub(super) fn time_help(bounds: &RangeInclusive<Duration>) -> String {
-    let (least, most) = (
-        units::show_duration(*bounds.start()),
-        units::show_duration(*bounds.end()),
-    );
+    let (least, most) = (units::show_duration(*bounds.start()), units::show_duration(*bounds.end()));
     format!("a duration from {least} to {most}: {DURATION_FORM}")
 }
 
 /// Reads a duration within bounds.
-pub(super) fn time_within(
-    word: &str,
-    bounds: &RangeInclusive<Duration>,
-) -> Result<Duration, Reason> {
+pub(super) fn time_within(word: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, Reason> {
     units::duration(word).and_then(|time| within(time, bounds))
 }
 
@@ -252,12 +201,6 @@ pub(super) fn check_shares(host: &HostSettings) -> Result<(), Wrong> {
     if host.workers <= host.connections {
         return Ok(());
     }
-    let what = format!(
-        "{} workers cannot share {} connections",
-        host.workers, host.connections
-    );
-    Err(Wrong::new(
-        what,
-        "allow at least as many connections as workers",
-    ))
+    let what = format!("{} workers cannot share {} connections", host.workers, host.connections);
+    Err(Wrong::new(what, "allow at least as many connections as workers"))
 }

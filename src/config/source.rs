@@ -26,15 +26,8 @@ impl Source {
     pub(super) fn new(file: &Path, bytes: &[u8]) -> Self {
         let (text, broken) = as_text(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(ends.map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            name: printable(&file.to_string_lossy()),
-            text,
-            starts,
-            broken,
-        }
+        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { name: printable(&file.to_string_lossy()), text, starts, broken }
     }
 
     /// Complaints about what is not UTF-8, one for each line that has it, with the numbers of these lines.
@@ -43,11 +36,7 @@ impl Source {
         for at in &self.broken {
             let line = self.line_number(*at);
             if found.last().is_none_or(|(last, _)| *last != line) {
-                let complaint = self.at(
-                    *at..*at + 1,
-                    "this is not UTF-8",
-                    "save the file as UTF-8 or ASCII",
-                );
+                let complaint = self.at(*at..*at + 1, "this is not UTF-8", "save the file as UTF-8 or ASCII");
                 found.push((line, complaint));
             }
         }
@@ -56,9 +45,7 @@ impl Source {
 
     /// The lines with the byte each starts at, without their LF or CR LF.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.starts
-            .iter()
-            .map(|start| (*start, self.line_at(*start)))
+        self.starts.iter().map(|start| (*start, self.line_at(*start)))
     }
 
     /// The number of the line that holds the byte `at`, from 1.
@@ -67,20 +54,14 @@ impl Source {
     }
 
     /// A complaint about the bytes `span`; the caret stays within the span's first line.
-    pub(super) fn at(
-        &self,
-        span: Range<usize>,
-        what: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Complaint {
+    pub(super) fn at(&self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) -> Complaint {
         let line = self.line_number(span.start);
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
         let text = self.line_at(start);
         let from = snapped(text, span.start.saturating_sub(start));
         let to = snapped(text, span.end.saturating_sub(start)).max(from);
         let count = |range: Range<usize>| text.get(range).map_or(0, |part| part.chars().count());
-        Complaint::placed(&self.name, line, count(0..from), count(from..to), text)
-            .saying(what, help)
+        Complaint::placed(&self.name, line, count(0..from), count(from..to), text).saying(what, help)
     }
 
     /// The rest of the line, from the byte `start` on.
@@ -108,8 +89,5 @@ fn as_text(bytes: &[u8]) -> (String, Vec<usize>) {
 /// The character's start at or before the byte `at`.
 fn snapped(text: &str, at: usize) -> usize {
     let is_boundary = |at: &usize| text.is_char_boundary(*at);
-    (0..=at.min(text.len()))
-        .rev()
-        .find(is_boundary)
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(is_boundary).unwrap_or(0)
 }

@@ -21,13 +21,7 @@ use super::source::Source;
 use super::toml_values::{Entry, Values, entries, word};
 use crate::dialect::Dialect;
 
-const DAEMON: [&str; 5] = [
-    "run_dir",
-    "spool_dir",
-    "hosts_tab",
-    "pid_file",
-    "status_file",
-];
+const DAEMON: [&str; 5] = ["run_dir", "spool_dir", "hosts_tab", "pid_file", "status_file"];
 const LOG: [&str; 3] = ["level", "file", "format"];
 const TABLES: [&str; 3] = ["daemon", "log", "defaults"];
 const LEVELS: [(&str, LogLevel); 5] = [
@@ -63,20 +57,8 @@ pub(super) fn read(source: &Source, file: &Path) -> Reading {
     reader.distinct(&daemon, file);
     let mut complaints = std::mem::take(&mut reader.values.complaints);
     complaints.sort_by_key(Complaint::place);
-    let Reader {
-        log,
-        drain,
-        defaults,
-        ..
-    } = reader;
-    Reading {
-        daemon,
-        log,
-        drain,
-        defaults,
-        complaints,
-        hosts_tab_is_known,
-    }
+    let Reader { log, drain, defaults, .. } = reader;
+    Reading { daemon, log, drain, defaults, complaints, hosts_tab_is_known }
 }
 
 /// What has been read so far.
@@ -97,11 +79,7 @@ impl<'a> Reader<'a> {
             values: Values::new(source, file.parent().unwrap_or(Path::new("/"))),
             is_broken: false,
             paths: BTreeMap::new(),
-            log: LogSettings {
-                level: LogLevel::Info,
-                file: None,
-                format: LogFormat::Text,
-            },
+            log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
             drain: Duration::from_secs(30),
             defaults: Vec::new(),
         }
@@ -113,17 +91,12 @@ impl<'a> Reader<'a> {
         let mut broken = BTreeMap::new();
         for error in errors {
             let span = error.span().unwrap_or(end..end);
-            broken
-                .entry(self.values.source.line_number(span.start))
-                .or_insert((span, error.message()));
+            broken.entry(self.values.source.line_number(span.start)).or_insert((span, error.message()));
         }
-        self.values
-            .complaints
-            .retain(|complaint| !broken.contains_key(&complaint.place().0));
+        self.values.complaints.retain(|complaint| !broken.contains_key(&complaint.place().0));
         for (span, message) in broken.into_values() {
             let (what, help) = understood(message, span.is_empty());
-            self.values
-                .complain(span, format!("no valid TOML: {what}"), help);
+            self.values.complain(span, format!("no valid TOML: {what}"), help);
         }
     }
 
@@ -149,13 +122,8 @@ impl<'a> Reader<'a> {
         }
         let help = belongs.unwrap_or_else(|| suggest(key, &TABLES, "the tables are"));
         let (what, help) = match entry.value {
-            _ if TABLES.contains(&key) => (
-                format!("`{key}` is no table"),
-                format!("open it with a line `[{key}]`"),
-            ),
-            DeValue::Table(_) | DeValue::Array(_) => {
-                (format!("there is no table {}", quoted(key)), help)
-            }
+            _ if TABLES.contains(&key) => (format!("`{key}` is no table"), format!("open it with a line `[{key}]`")),
+            DeValue::Table(_) | DeValue::Array(_) => (format!("there is no table {}", quoted(key)), help),
             _ => (format!("{} stands outside of any table", quoted(key)), help),
         };
         self.values.complain(entry.key_span.clone(), what, help);
@@ -225,9 +193,7 @@ impl<'a> Reader<'a> {
 
     /// A host that is given nothing of its own must be a possible one.
     fn shares(&mut self, span: Range<usize>) {
-        let nowhere = Address::Unix {
-            path: PathBuf::new(),
-        };
+        let nowhere = Address::Unix { path: PathBuf::new() };
         let mut host = HostSettings::with_defaults("", nowhere, Dialect::Line);
         self.defaults.iter().for_each(|setting| setting(&mut host));
         self.values.take(span, check_shares(&host));
@@ -237,8 +203,7 @@ impl<'a> Reader<'a> {
         let lead = format!("the keys of [{table}] are");
         let help = belongs(entry.key).unwrap_or_else(|| suggest(entry.key, keys, &lead));
         let what = format!("there is no key {} in [{table}]", quoted(entry.key));
-        self.values
-            .take(entry.key_span.clone(), Err(Wrong::new(what, help)))
+        self.values.take(entry.key_span.clone(), Err(Wrong::new(what, help)))
     }
 
     /// What was given, or where things are without a word about them.
@@ -258,14 +223,8 @@ impl<'a> Reader<'a> {
     fn distinct(&mut self, daemon: &DaemonSettings, file: &Path) {
         let log = self.log.file.clone();
         let mut seen = vec![("tieline.toml", file), ("hosts_tab", &daemon.hosts_tab)];
-        let written = [
-            ("pid_file", daemon.pid_file.as_path()),
-            ("status_file", &daemon.status_file),
-        ];
-        for (key, path) in written
-            .into_iter()
-            .chain(log.as_deref().map(|path| ("file", path)))
-        {
+        let written = [("pid_file", daemon.pid_file.as_path()), ("status_file", &daemon.status_file)];
+        for (key, path) in written.into_iter().chain(log.as_deref().map(|path| ("file", path))) {
             if let Some((twin, _)) = seen.iter().find(|(_, other)| *other == path) {
                 self.twins(key, twin);
             }
@@ -277,8 +236,7 @@ impl<'a> Reader<'a> {
         let given = [key, twin].iter().find_map(|key| self.paths.get(key));
         let span = given.map_or(0..0, |(_, span)| span.clone());
         let what = format!("`{key}` is the same file as `{twin}`");
-        self.values
-            .complain(span, what, "give each a path of its own");
+        self.values.complain(span, what, "give each a path of its own");
     }
 }
 
@@ -291,9 +249,7 @@ fn understood(message: &str, is_nothing: bool) -> (&str, String) {
         }
         "string values must be quoted" => "put it in quotes".to_owned(),
         "duplicate key" => "each key is given once, each table opened once".to_owned(),
-        "unexpected leading zero" => {
-            "remove it; permission bits stand in quotes, as in mode = \"0660\"".to_owned()
-        }
+        "unexpected leading zero" => "remove it; permission bits stand in quotes, as in mode = \"0660\"".to_owned(),
         _ if expected.is_empty() => "see tieline.toml(5) for an example".to_owned(),
         _ if expected == "nothing" => "remove it".to_owned(),
         _ => format!("expected {expected}"),

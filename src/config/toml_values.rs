@@ -31,16 +31,8 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     pub(super) fn new(source: &'a Source, base: &'a Path) -> Self {
-        let complaints = source
-            .not_utf8()
-            .into_iter()
-            .map(|(_, complaint)| complaint)
-            .collect();
-        Self {
-            source,
-            base,
-            complaints,
-        }
+        let complaints = source.not_utf8().into_iter().map(|(_, complaint)| complaint).collect();
+        Self { source, base, complaints }
     }
 
     pub(super) fn path(&mut self, entry: &Entry<'_, '_>) -> Option<PathBuf> {
@@ -51,32 +43,15 @@ impl<'a> Values<'a> {
             word if word.chars().any(char::is_control) => "it has a control character",
             word => return Some(normalized(&self.base.join(word))),
         };
-        self.take(
-            entry.span.clone(),
-            Err(cannot_be(entry.key, &word, why, help)),
-        )
+        self.take(entry.span.clone(), Err(cannot_be(entry.key, &word, why, help)))
     }
 
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        entry: &Entry<'_, '_>,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&mut self, entry: &Entry<'_, '_>, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let word = self.string(entry, &format!("one of {}", words.join(", ")))?;
         let found = choices.iter().find(|(known, _)| *known == word);
-        let wrong = || {
-            cannot_be(
-                entry.key,
-                &word,
-                NO_SUCH_WORD,
-                suggest(&word, &words, "one of"),
-            )
-        };
-        self.take(
-            entry.span.clone(),
-            found.map(|(_, choice)| *choice).ok_or_else(wrong),
-        )
+        let wrong = || cannot_be(entry.key, &word, NO_SUCH_WORD, suggest(&word, &words, "one of"));
+        self.take(entry.span.clone(), found.map(|(_, choice)| *choice).ok_or_else(wrong))
     }
 
     pub(super) fn string(&mut self, entry: &Entry<'_, '_>, help: &str) -> Option<String> {
@@ -97,12 +72,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(super) fn complain(
-        &mut self,
-        span: Range<usize>,
-        what: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn complain(&mut self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
         self.complaints.push(self.source.at(span, what, help));
     }
 }
@@ -111,17 +81,8 @@ impl<'a> Values<'a> {
 pub(super) fn entries<'t, 'i>(table: &'t DeTable<'i>) -> impl Iterator<Item = Entry<'t, 'i>> {
     table.iter().map(|(key, value)| {
         let (key_span, span) = (key.span(), value.span());
-        let span = if span.is_empty() {
-            key_span.clone()
-        } else {
-            span
-        };
-        Entry {
-            key: key.get_ref(),
-            key_span,
-            value: value.get_ref(),
-            span,
-        }
+        let span = if span.is_empty() { key_span.clone() } else { span };
+        Entry { key: key.get_ref(), key_span, value: value.get_ref(), span }
     })
 }
 
@@ -133,17 +94,10 @@ pub(super) fn word(rule: &Rule, value: &DeValue<'_>) -> Result<String, Wrong> {
         _ => "a string, in quotes",
     };
     match (value, &rule.form) {
-        (DeValue::String(_), Form::Count(..)) => {
-            Err(wrong_type(rule.key, value, wanted, &rule.form.help("")))
-        }
+        (DeValue::String(_), Form::Count(..)) => Err(wrong_type(rule.key, value, wanted, &rule.form.help(""))),
         (DeValue::String(text), _) => Ok(text.to_string()),
-        (
-            DeValue::Integer(number),
-            Form::Count(..) | Form::Size(..) | Form::Owner | Form::Group,
-        ) => Ok(decimal(number)),
-        (DeValue::Integer(number), Form::Mode) if number.radix() == 8 => {
-            Ok(number.as_str().to_owned())
-        }
+        (DeValue::Integer(number), Form::Count(..) | Form::Size(..) | Form::Owner | Form::Group) => Ok(decimal(number)),
+        (DeValue::Integer(number), Form::Mode) if number.radix() == 8 => Ok(number.as_str().to_owned()),
         _ => Err(wrong_type(rule.key, value, wanted, &rule.form.help(""))),
     }
 }
@@ -165,10 +119,7 @@ pub(super) fn wrong_type(key: &str, value: &DeValue<'_>, wanted: &str, help: &st
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     };
-    Wrong::new(
-        format!("`{key}` is {is}"),
-        format!("write {wanted}: {help}"),
-    )
+    Wrong::new(format!("`{key}` is {is}"), format!("write {wanted}: {help}"))
 }
 
 /// An absolute path without `.` and `..`, found without looking at the file system.

@@ -18,10 +18,7 @@ impl<'a> Word<'a> {
 
     /// The part from the byte `from` of the word on.
     pub(super) fn part(&self, text: &'a str, from: usize) -> Self {
-        Self {
-            text,
-            start: self.start + from,
-        }
+        Self { text, start: self.start + from }
     }
 }
 

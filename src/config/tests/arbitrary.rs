@@ -39,16 +39,11 @@ const PIECES: [&[u8]; 19] = [
 /// Bytes that come near a table.
 fn nearly_a_table() -> impl Strategy<Value = Vec<u8>> {
     let piece = proptest::sample::select(&PIECES[..]).prop_map(<[u8]>::to_vec);
-    vec(prop_oneof![3 => piece, 1 => vec(any::<u8>(), 0..6)], 0..60)
-        .prop_map(|pieces| pieces.concat())
+    vec(prop_oneof![3 => piece, 1 => vec(any::<u8>(), 0..6)], 0..60).prop_map(|pieces| pieces.concat())
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    let host = prop_oneof![
-        "[a-z]{1,10}(\\.[a-z0-9]{1,10}){0,3}",
-        Just("10.1.2.3".into()),
-        Just("2001:db8::7".into())
-    ];
+    let host = prop_oneof!["[a-z]{1,10}(\\.[a-z0-9]{1,10}){0,3}", Just("10.1.2.3".into()), Just("2001:db8::7".into())];
     prop_oneof![
         (host, 1u16..).prop_map(|(host, port)| Address::Tcp { host, port }),
         "/[a-z/.]{0,50}".prop_map(|path| Address::Unix { path: path.into() }),
@@ -85,9 +80,8 @@ fn table() -> impl Strategy<Value = Vec<HostSettings>> {
     vec(host(), 0..8).prop_map(|mut hosts| {
         for (number, host) in hosts.iter_mut().enumerate() {
             host.name.push_str(&format!("-{number}"));
-            host.listen = host
-                .listen
-                .map(|_| SocketAddr::from(([127, 0, 0, 1], 1000 + u16::try_from(number).unwrap())));
+            host.listen =
+                host.listen.map(|_| SocketAddr::from(([127, 0, 0, 1], 1000 + u16::try_from(number).unwrap())));
         }
         hosts
     })

@@ -24,10 +24,7 @@ fn settings(dir: &Path) -> Settings {
 /// What is said of the file system, without the directory's name.
 fn said(dir: &Path) -> String {
     let checked = settings(dir).check_files();
-    checked
-        .unwrap_err()
-        .to_string()
-        .replace(&format!("{}", dir.display()), "/D")
+    checked.unwrap_err().to_string().replace(&format!("{}", dir.display()), "/D")
 }
 
 #[test]
@@ -37,13 +34,7 @@ fn directories_are_made_when_only_their_last_part_is_missing() {
     assert_eq!(settings.check_files(), Ok(()));
     assert!(!dir.path().join("run").exists(), "looking makes nothing");
     assert_eq!(settings.prepare_dirs(), Ok(()));
-    let mode = |name: &str| {
-        fs::metadata(dir.path().join(name))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o7777
-    };
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!([mode("run"), mode("spool")], [0o750, 0o750]);
     fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(settings.prepare_dirs(), Ok(()));
@@ -55,12 +46,7 @@ fn a_spool_inside_the_run_directory_can_be_made() {
     let dir = configured("", "a");
     let mut settings = settings(dir.path());
     settings.daemon.spool_dir = dir.path().join("run/spool");
-    assert_eq!(
-        settings
-            .check_files()
-            .and_then(|()| settings.prepare_dirs()),
-        Ok(())
-    );
+    assert_eq!(settings.check_files().and_then(|()| settings.prepare_dirs()), Ok(()));
     assert!(dir.path().join("run/spool").is_dir());
 }
 
@@ -70,10 +56,7 @@ fn a_missing_parent_is_named_with_the_remedy() {
     let path = dir.path().join("tieline.toml");
     fs::write(
         &path,
-        fs::read_to_string(&path)
-            .unwrap()
-            .replace("'run'", "'not/there/run'")
-            + "[log]\nfile = 'log/l'\n",
+        fs::read_to_string(&path).unwrap().replace("'run'", "'not/there/run'") + "[log]\nfile = 'log/l'\n",
     )
     .unwrap();
     insta::assert_snapshot!(said(dir.path()), @r"
@@ -157,8 +140,7 @@ fn a_socket_whose_path_is_too_long_is_named_with_both_lengths() {
     let mut settings = settings(dir.path());
     let complain = |settings: &Settings| {
         let text = settings.check_files().unwrap_err().to_string();
-        text.replace(&format!("{}", dir.path().display()), "/D")
-            .replace(&"r".repeat(60), "rr")
+        text.replace(&format!("{}", dir.path().display()), "/D").replace(&"r".repeat(60), "rr")
     };
     // 107 bytes: a slash, the directory, a slash, the name and `.sock`.
     settings.daemon.run_dir = Path::new("/").join("r".repeat(107 - 2 - 63 - 5));

@@ -8,10 +8,7 @@ use crate::dialect::Dialect;
 /// What is said of a table.
 fn said(table: &str) -> String {
     let read = parse_hosts_tab(Path::new("hosts.tab"), table.as_bytes());
-    read.map_or_else(
-        |error| error.to_string(),
-        |hosts| format!("{} hosts", hosts.len()),
-    )
+    read.map_or_else(|error| error.to_string(), |hosts| format!("{} hosts", hosts.len()))
 }
 
 fn hosts(table: &[u8]) -> Vec<HostSettings> {
@@ -20,24 +17,12 @@ fn hosts(table: &[u8]) -> Vec<HostSettings> {
 
 #[test]
 fn a_line_becomes_a_host_with_the_defaults_of_its_dialect() {
-    let address = Address::Tcp {
-        host: "127.0.0.1".into(),
-        port: 6379,
-    };
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: 6379 };
     let cache = HostSettings::with_defaults("cache", address, Dialect::Resp);
     assert_eq!(hosts(b"cache 127.0.0.1:6379 resp"), [cache]);
+    assert_eq!(hosts(b"a b:1 resp\nc d:2 line").iter().map(|host| host.pipeline).collect::<Vec<_>>(), [1024, 1]);
     assert_eq!(
-        hosts(b"a b:1 resp\nc d:2 line")
-            .iter()
-            .map(|host| host.pipeline)
-            .collect::<Vec<_>>(),
-        [1024, 1]
-    );
-    assert_eq!(
-        hosts(b"a b:1 resp\nc d:2 line")
-            .iter()
-            .map(|host| host.max_reply)
-            .collect::<Vec<_>>(),
+        hosts(b"a b:1 resp\nc d:2 line").iter().map(|host| host.max_reply).collect::<Vec<_>>(),
         [1 << 30, 16 << 20]
     );
 }
@@ -45,10 +30,7 @@ fn a_line_becomes_a_host_with_the_defaults_of_its_dialect() {
 #[test]
 fn blanks_comments_and_line_ends_of_any_kind_are_no_part_of_a_host() {
     let plain = hosts(b"a b:1 line idle=5s\nc d:2 line");
-    assert_eq!(
-        hosts(b"\xef\xbb\xbf# two\r\n\r\n\ta \t b:1 line  idle=5s #x=y\r\n # none\n\nc d:2 line\t"),
-        plain
-    );
+    assert_eq!(hosts(b"\xef\xbb\xbf# two\r\n\r\n\ta \t b:1 line  idle=5s #x=y\r\n # none\n\nc d:2 line\t"), plain);
     assert_eq!(hosts(b""), []);
 }
 
@@ -58,54 +40,26 @@ fn every_option_reaches_its_field() {
                 connect_timeout=8ms retries=9 idle=10m max_request=11KiB max_reply=12MiB unread=13KiB start=demand \
                 listen=[::1]:14 workers=1 owner=15 group=root mode=0600";
     let host = hosts(line.as_bytes()).remove(0);
-    let counts = [
-        host.connections,
-        host.pipeline,
-        host.window,
-        host.queue,
-        host.requesters,
-        host.retries,
-        host.workers,
-    ];
+    let counts =
+        [host.connections, host.pipeline, host.window, host.queue, host.requesters, host.retries, host.workers];
     assert_eq!(counts, [2, 3, 4, 5, 6, 9, 1]);
     let times = [host.timeout, host.connect_timeout, host.idle].map(|time| time.as_millis());
     assert_eq!(times, [7000, 8, 600_000]);
-    assert_eq!(
-        [host.max_request, host.max_reply, host.unread],
-        [11 << 10, 12 << 20, 13 << 10]
-    );
-    assert_eq!(
-        (host.start, host.listen),
-        (Start::Demand, Some("[::1]:14".parse().unwrap()))
-    );
-    assert_eq!(
-        (host.owner, host.group, host.mode),
-        (Some(15), Some(0), 0o600)
-    );
+    assert_eq!([host.max_request, host.max_reply, host.unread], [11 << 10, 12 << 20, 13 << 10]);
+    assert_eq!((host.start, host.listen), (Start::Demand, Some("[::1]:14".parse().unwrap())));
+    assert_eq!((host.owner, host.group, host.mode), (Some(15), Some(0), 0o600));
 }
 
 #[test]
 fn addresses_of_all_kinds_are_written_as_they_were_read() {
-    for word in [
-        "a.b-c_d.example.:1",
-        "10.0.0.1:65535",
-        "[::1]:2",
-        "[fe80::1%eth0]:3",
-        "unix:/run/a",
-    ] {
-        assert_eq!(
-            hosts(format!("x {word} line").as_bytes())[0]
-                .address
-                .to_string(),
-            word
-        );
+    for word in ["a.b-c_d.example.:1", "10.0.0.1:65535", "[::1]:2", "[fe80::1%eth0]:3", "unix:/run/a"] {
+        assert_eq!(hosts(format!("x {word} line").as_bytes())[0].address.to_string(), word);
     }
 }
 
 #[test]
 fn bytes_that_are_not_utf8_are_shown_where_they_stand() {
-    let error =
-        parse_hosts_tab(Path::new("hosts.tab"), b"a b:1 line # k\xf6ln\n\xffx\n").unwrap_err();
+    let error = parse_hosts_tab(Path::new("hosts.tab"), b"a b:1 line # k\xf6ln\n\xffx\n").unwrap_err();
     insta::assert_snapshot!(error, @r"
     hosts.tab:1:15: this is not UTF-8
       a b:1 line # k�ln

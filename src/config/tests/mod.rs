@@ -10,9 +10,5 @@ use super::complaint::Complaint;
 
 /// Complaints as they are printed.
 fn printed(complaints: &[Complaint]) -> String {
-    complaints
-        .iter()
-        .map(Complaint::to_string)
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    complaints.iter().map(Complaint::to_string).collect::<Vec<_>>().join("\n\n")
 }

@@ -8,10 +8,7 @@ use super::super::*;
 use super::printed;
 
 fn reading(text: &[u8]) -> Reading {
-    read(
-        &Source::new(Path::new("tieline.toml"), text),
-        Path::new("/etc/tieline/tieline.toml"),
-    )
+    read(&Source::new(Path::new("tieline.toml"), text), Path::new("/etc/tieline/tieline.toml"))
 }
 
 /// What is said of a text.
@@ -29,36 +26,16 @@ fn an_empty_file_is_a_configuration() {
         pid_file: "/run/tieline/tieline.pid".into(),
         status_file: "/run/tieline/status.txt".into(),
     };
-    assert_eq!(
-        (read.complaints, read.daemon, read.drain.as_secs()),
-        (vec![], daemon, 30)
-    );
-    assert_eq!(
-        read.log,
-        LogSettings {
-            level: LogLevel::Info,
-            file: None,
-            format: LogFormat::Text
-        }
-    );
+    assert_eq!((read.complaints, read.daemon, read.drain.as_secs()), (vec![], daemon, 30));
+    assert_eq!(read.log, LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text });
 }
 
 #[test]
 fn relative_paths_are_relative_to_the_directory_of_the_file() {
-    let read = reading(
-        b"daemon = { run_dir = '../run', pid_file = './x/../y/../../../../pid' }\nlog.file = 'l'",
-    );
+    let read = reading(b"daemon = { run_dir = '../run', pid_file = './x/../y/../../../../pid' }\nlog.file = 'l'");
     assert_eq!(printed(&read.complaints), "");
-    let paths = [
-        read.daemon.run_dir,
-        read.daemon.status_file,
-        read.daemon.pid_file,
-        read.log.file.unwrap(),
-    ];
-    assert_eq!(
-        paths,
-        ["/etc/run", "/etc/run/status.txt", "/pid", "/etc/tieline/l"].map(std::path::PathBuf::from)
-    );
+    let paths = [read.daemon.run_dir, read.daemon.status_file, read.daemon.pid_file, read.log.file.unwrap()];
+    assert_eq!(paths, ["/etc/run", "/etc/run/status.txt", "/pid", "/etc/tieline/l"].map(std::path::PathBuf::from));
 }
 
 #[test]
@@ -68,22 +45,13 @@ fn every_key_reaches_its_field() {
           max_request = 1_024\nmax_reply = '1GiB'\nowner = 0\ngroup = 'root'\nmode = 0o600\nstart = 'demand'",
     );
     assert_eq!(printed(&read.complaints), "");
-    assert_eq!(
-        (read.log.level, read.log.format, read.drain.as_millis()),
-        (LogLevel::Trace, LogFormat::Json, 0)
-    );
+    assert_eq!((read.log.level, read.log.format, read.drain.as_millis()), (LogLevel::Trace, LogFormat::Json, 0));
     let nowhere = Address::Unix { path: "/".into() };
     let mut host = HostSettings::with_defaults("a", nowhere, crate::dialect::Dialect::Line);
     read.defaults.iter().for_each(|setting| setting(&mut host));
-    assert_eq!(
-        (host.connections, host.timeout.as_secs(), host.start),
-        (16, 60, Start::Demand)
-    );
+    assert_eq!((host.connections, host.timeout.as_secs(), host.start), (16, 60, Start::Demand));
     assert_eq!((host.max_request, host.max_reply), (1024, 1 << 30));
-    assert_eq!(
-        (host.owner, host.group, host.mode),
-        (Some(0), Some(0), 0o600)
-    );
+    assert_eq!((host.owner, host.group, host.mode), (Some(0), Some(0), 0o600));
 }
 
 #[test]
