@@ -1,4 +1,5 @@
 //! The parent as a process: what its children inherit, who is refused, who is killed and who is not.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should end, and say why")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
