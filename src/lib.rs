@@ -31,5 +31,6 @@ pub mod parent;
 pub mod pool;
 pub mod requester;
 pub mod snapshot;
+pub mod spool;
 pub mod system;
 pub mod work;

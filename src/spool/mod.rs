@@ -1,0 +1,4 @@
+//! The spool: deferred transactions survive anything and are replayed in order.
+
+pub mod judge;
+pub mod replay;
