@@ -47,8 +47,14 @@ impl Tally {
             Failure::Unknown => &mut self.outcomes.unknown,
             Failure::Busy => &mut self.outcomes.busy,
             Failure::Refused => &mut self.outcomes.refused,
+            Failure::Failed => &mut self.outcomes.failed,
         };
         *count += 1;
+    }
+
+    /// A transaction was stored.
+    pub fn delayed(&mut self) {
+        self.outcomes.delayed += 1;
     }
 
     /// Adds another worker's tally.
@@ -60,6 +66,8 @@ impl Tally {
         ours.unknown += theirs.unknown;
         ours.busy += theirs.busy;
         ours.refused += theirs.refused;
+        ours.delayed += theirs.delayed;
+        ours.failed += theirs.failed;
         for value in other.latencies.iter_recorded() {
             self.latencies.saturating_record_n(
                 value.value_iterated_to(),

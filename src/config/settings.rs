@@ -131,6 +131,22 @@ pub struct HostSettings {
     pub listen: Option<SocketAddr>,
     /// Event loops, each with its share of the pool (1).
     pub workers: u32,
+    /// Whether there is a second socket for deferred requests.
+    pub deferred: bool,
+    /// With what a `line` or `len32` reply begins that refuses a deferred request for good.
+    pub rejects: Vec<String>,
+    /// Whether deferred requests in doubt are parked for the operator instead of being sent again.
+    pub hold_in_doubt: bool,
+    /// Replays in flight at once (1).
+    pub replay_window: u32,
+    /// Longest pause between attempts to replay (60 s).
+    #[serde(with = "millis")]
+    pub replay_backoff: Duration,
+    /// Bytes of stored requests, at most (1 GiB).
+    pub spool_max: u64,
+    /// A stored request older than this goes to the dead (5 d).
+    #[serde(with = "millis")]
+    pub expire: Duration,
     /// Owner of the socket file, a user ID.
     pub owner: Option<u32>,
     /// Group of the socket file, a group ID.
@@ -166,6 +182,13 @@ impl HostSettings {
             start: Start::Boot,
             listen: None,
             workers: 1,
+            deferred: false,
+            rejects: Vec::new(),
+            hold_in_doubt: false,
+            replay_window: 1,
+            replay_backoff: Duration::from_secs(60),
+            spool_max: 1 << 30,
+            expire: Duration::from_secs(5 * 86_400),
             owner: None,
             group: None,
             mode: 0o660,

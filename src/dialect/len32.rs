@@ -61,9 +61,13 @@ impl Len32 {
 
 /// The word alone, framed.
 pub(super) fn failure(failure: Failure, out: &mut Vec<u8>) {
-    let word = failure.word();
-    out.extend_from_slice(&(word.len() as u32).to_be_bytes());
-    out.extend_from_slice(word.as_bytes());
+    frame(failure.word().as_bytes(), out);
+}
+
+/// A body behind its length. Ours are a few bytes long.
+pub(super) fn frame(body: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(body);
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub enum Failure {
     Busy,
     /// Malformed or too large; never sent, and the requester is closed after it.
     Refused,
+    /// Could not be stored; never sent.
+    Failed,
 }
 
 /// What became of bytes that were fed to a framer.
@@ -105,6 +107,15 @@ impl Dialect {
         }
     }
 
+    /// Appends the answer that a request was stored under `id` (`line`, `len32`: `con_delayed:ID`; `resp`: `+DELAYED ID`).
+    pub fn delayed(self, id: u64, out: &mut Vec<u8>) {
+        match self {
+            Self::Line => out.extend_from_slice(format!("con_delayed:{id}\n").as_bytes()),
+            Self::Len32 => len32::frame(format!("con_delayed:{id}").as_bytes(), out),
+            Self::Resp => out.extend_from_slice(format!("+DELAYED {id}\r\n").as_bytes()),
+        }
+    }
+
     /// What the complete request `frame` wants.
     #[must_use]
     pub fn wish(self, frame: &[u8]) -> Wish {
@@ -117,7 +128,7 @@ impl Dialect {
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 5] = [Self::Lost, Self::Timeout, Self::Unknown, Self::Busy, Self::Refused];
+    pub const ALL: [Self; 6] = [Self::Lost, Self::Timeout, Self::Unknown, Self::Busy, Self::Refused, Self::Failed];
 
     /// Its word, as `line` and `len32` say it; `resp` says it as an error code (`CONLOST`).
     #[must_use]
@@ -128,6 +139,7 @@ impl Failure {
             Self::Unknown => "con_unknown",
             Self::Busy => "con_busy",
             Self::Refused => "con_refused",
+            Self::Failed => "con_failed",
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Account {
     pub dirty: bool,
     /// Whether it is not read for now, until [`Account::outstanding`] and [`Account::unread`] have fallen.
     pub paused: bool,
+    /// Whether its requests are deferred ones.
+    pub deferred: bool,
     /// Whether it goes on.
     pub standing: Standing,
 }
@@ -85,6 +87,18 @@ impl Account {
         let Some(place) = after.find(awaited) else { return false };
         *place = Owed::Answered(pieces.concat().into());
         true
+    }
+
+    /// A transaction goes on under another number.
+    pub fn rename(&mut self, from: TransactionId, to: TransactionId) {
+        if self.next == Some(from) {
+            self.next = Some(to);
+            return;
+        }
+        let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
+        if let Some(place) = after.find(|owed| matches!(owed, Owed::Awaited(id) if *id == from)) {
+            *place = Owed::Awaited(to);
+        }
     }
 
     /// Passes on a piece of a reply that does not end with it. Returns whether it is this reply's turn.

@@ -162,7 +162,7 @@ impl Replay {
             let known = self.under_way.iter().chain(&self.ready).any(|other| other.id == row.id)
                 || self.leaving().any(|id| id == row.id);
             if !known {
-                self.ready.push_back(row);
+                self.put(row);
             }
         }
     }
@@ -232,11 +232,11 @@ impl Replay {
         asks
     }
 
-    /// When to look again although nothing has happened.
+    /// When to look again although nothing has happened. `up`: whether a row could be sent then.
     #[must_use]
-    pub fn alarm(&self) -> Option<Instant> {
+    pub fn alarm(&self, up: bool) -> Option<Instant> {
         let record = self.oldest_end.filter(|_| self.recording.is_none()).map(|at| at + PATIENCE);
-        let send = self.not_before.filter(|_| !self.ready.is_empty());
+        let send = self.not_before.filter(|_| up && !self.ready.is_empty());
         [record, send].into_iter().flatten().min()
     }
 
@@ -257,10 +257,15 @@ impl Replay {
         self.oldest_end.get_or_insert(now);
     }
 
+    /// Puts a row to its place: nearly always the end, or the head.
+    fn put(&mut self, row: Row) {
+        let place = self.ready.partition_point(|other| other.id < row.id);
+        self.ready.insert(place, row);
+    }
+
     /// Puts a row back to its place and lets the pause begin.
     fn again(&mut self, row: Row, now: Instant, jitter: f64) {
-        let place = self.ready.iter().position(|other| other.id > row.id).unwrap_or(self.ready.len());
-        self.ready.insert(place, row);
+        self.put(row);
         self.failures = self.failures.saturating_add(1);
         let full = SHORTEST.saturating_mul(1 << (self.failures - 1).min(16)).min(self.longest);
         self.not_before = Some(now + full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0));
@@ -362,7 +367,7 @@ mod tests {
         world.end(0, End::Transient("LOADING".to_owned()));
         world.turn();
         assert_eq!(world.sent, [1]);
-        assert_eq!(world.replay.alarm(), Some(world.now + PATIENCE));
+        assert_eq!(world.replay.alarm(true), Some(world.now + PATIENCE));
         world.now += SHORTEST;
         world.turn();
         assert_eq!(world.sent, [1, 1]);

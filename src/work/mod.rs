@@ -9,7 +9,7 @@ mod transactions;
 
 pub use deadlines::Deadlines;
 pub use queue::Queue;
-pub use transactions::{Phase, Transaction, Transactions};
+pub use transactions::{Deferral, Phase, Transaction, Transactions};
 
 /// Names a requester of this worker, as long as it is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,17 @@ pub struct Transaction {
     pub accepted: Instant,
     /// Where it is.
     pub phase: Phase,
+    /// What the spool has to do with it, if anything.
+    pub deferral: Option<Box<Deferral>>,
+}
+
+/// What the spool has to do with a transaction.
+#[derive(Debug)]
+pub enum Deferral {
+    /// The first try of a deferred request, which is stored if it fails.
+    FirstTry(Box<[u8]>),
+    /// The replay of a stored one, by its ID.
+    Replay(u64),
 }
 
 /// Where a transaction is.
@@ -27,6 +38,8 @@ pub enum Phase {
     InFlight(ConnectionId),
     /// Its reply is being passed on to the requester as it comes.
     Streaming(ConnectionId),
+    /// On its way into the store.
+    Storing,
     /// Answered as unknown: its late reply will be read from the connection and dropped.
     Tombstone(ConnectionId),
 }

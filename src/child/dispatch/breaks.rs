@@ -25,6 +25,7 @@ impl Dispatch {
         let jitter = self.rng.f64();
         self.reach.failed(reason.to_owned(), self.live() > 0, now, jitter);
         self.reach_changed(before);
+        self.turn_spool(now);
     }
 
     /// A connection ended, by the host or by a decision of ours: what was sent is unknown, what was not goes back to the
@@ -52,6 +53,7 @@ impl Dispatch {
         self.reach.broke(reason, age, slot.proven, live, now, jitter);
         self.reach_changed(before);
         self.errands.wake.push(connection);
+        self.turn_spool(now);
         self.pump(now);
         cost
     }
@@ -77,7 +79,14 @@ impl Dispatch {
             self.tally.failed(Failure::Unknown);
             self.cut(requester);
         } else {
-            self.fail(requester, id, Failure::Unknown, &format!("the connection ended before the reply: {reason}"));
+            let deferral = transaction.deferral;
+            self.fail(
+                requester,
+                id,
+                deferral,
+                Failure::Unknown,
+                &format!("the connection ended before the reply: {reason}"),
+            );
         }
         true
     }
@@ -97,6 +106,7 @@ impl Dispatch {
         }
         let bound = self.account(requester).and_then(|account| account.bound);
         self.queue.push_back_to_head(requester, bound, id);
+        self.sweep_later();
         true
     }
 

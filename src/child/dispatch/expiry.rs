@@ -30,6 +30,7 @@ impl Dispatch {
             self.cut(RequesterId(requester));
         }
         self.close_idle(now);
+        self.turn_spool(now);
         self.pump(now);
         self.rearm(now);
     }
@@ -43,13 +44,13 @@ impl Dispatch {
                 // Deadlines of one requester are in the order of its lane, so this is the first one there.
                 if let Some(requester) = requester {
                     self.queue.take_first_of(requester);
-                    self.transactions.remove(id);
+                    let deferral = self.transactions.remove(id).and_then(|transaction| transaction.deferral);
                     let why = self.why_waited();
-                    self.fail(requester, id, Failure::Timeout, &why);
+                    self.fail(requester, id, deferral, Failure::Timeout, &why);
                 }
             }
             Phase::InFlight(connection) => self.run_out_in_flight(connection, id, requester, now),
-            Phase::Streaming(_) | Phase::Tombstone(_) => {}
+            Phase::Streaming(_) | Phase::Tombstone(_) | Phase::Storing => {}
         }
     }
 
@@ -60,6 +61,7 @@ impl Dispatch {
         requester: Option<RequesterId>,
         now: Instant,
     ) {
+        let deferral = self.transactions.get_mut(id).and_then(|transaction| transaction.deferral.take());
         let withdrawn = self.slot(connection).is_some_and(|slot| slot.withdraw(id));
         if withdrawn {
             self.transactions.remove(id);
@@ -70,9 +72,9 @@ impl Dispatch {
         self.landed(requester);
         let timeout = spell(self.host.timeout);
         if withdrawn {
-            self.fail(requester, id, Failure::Timeout, &format!("it took no request within {timeout}"));
+            self.fail(requester, id, deferral, Failure::Timeout, &format!("it took no request within {timeout}"));
         } else {
-            self.fail(requester, id, Failure::Unknown, &format!("it did not reply within {timeout}"));
+            self.fail(requester, id, deferral, Failure::Unknown, &format!("it did not reply within {timeout}"));
         }
     }
 
@@ -105,7 +107,8 @@ impl Dispatch {
         let first = lists.iter().filter_map(|list| list.first()).map(|(_, at)| at).min();
         let idle =
             self.open_slots().filter(|slot| slot.flights.is_empty()).map(|slot| slot.used + self.host.idle).min();
-        self.armed = [first, idle].into_iter().flatten().min().map(|at| at.max(now));
+        let spool = self.spool.as_ref().and_then(|spool| spool.alarm(self.reach.standing()));
+        self.armed = [first, idle, spool].into_iter().flatten().min().map(|at| at.max(now));
         self.errands.timer = true;
     }
 }

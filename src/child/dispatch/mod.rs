@@ -11,6 +11,7 @@
 //! `breaks`, `expiry`.
 
 mod breaks;
+mod deferred;
 mod expiry;
 mod replies;
 mod requests;
@@ -19,12 +20,13 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub use self::deferred::{Errand, StoreAnswer};
 use super::tally::Tally;
 use crate::config::HostSettings;
 use crate::dialect::Failure;
 use crate::pool::{self, Reach, Slot};
 use crate::requester::{Account, Standing};
-use crate::work::{ConnectionId, Deadlines, Phase, Queue, RequesterId, TransactionId, Transactions, key};
+use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions, key};
 
 /// A requester with more unread bytes than this is closed at once.
 const MOST_UNREAD: usize = 64 * 1024 * 1024;
@@ -50,6 +52,8 @@ pub struct Dispatch {
     /// When a requester must have read its replies, by requester.
     unread: Deadlines,
     attempt: Attempt,
+    /// The spool, if the host has deferred requests.
+    spool: Option<deferred::Spool>,
     rng: fastrand::Rng,
     /// When the timer will come next.
     armed: Option<Instant>,
@@ -81,6 +85,8 @@ pub struct Errands {
     pub timer: bool,
     /// Whether the host's reach has changed.
     pub reach: bool,
+    /// What is to be asked of the store.
+    pub store: Vec<Errand>,
 }
 
 /// Attempts to connect: one at a time.
@@ -125,6 +131,7 @@ impl Dispatch {
             intakes: Deadlines::default(),
             unread: Deadlines::default(),
             attempt: Attempt::default(),
+            spool: None,
             rng: fastrand::Rng::with_seed(seed),
             armed: None,
             tally: Tally::default(),
@@ -185,7 +192,7 @@ impl Dispatch {
     /// How many requesters there are.
     #[must_use]
     pub fn requesters(&self) -> usize {
-        self.accounts.len() - self.free_accounts.len()
+        self.accounts.len() - self.free_accounts.len() - usize::from(self.spool.is_some())
     }
 
     /// A requester took `count` bytes of its replies; called after every attempt to write, also with 0.
@@ -273,10 +280,14 @@ impl Dispatch {
         });
         self.slots[index] = Place::Open(Box::new(slot));
         self.attempt.under_way = false;
-        self.errands.reach |= self.reach.standing() != pool::Standing::Up;
+        let back = self.reach.standing() != pool::Standing::Up;
+        self.errands.reach |= back;
         self.reach.connected();
         self.need(now + self.host.idle);
         self.pump(now);
+        if back {
+            self.host_is_back(now);
+        }
         self.errands.connect = true;
         ConnectionId(key(index))
     }
@@ -359,8 +370,11 @@ impl Dispatch {
         }
     }
 
-    /// Ends a transaction that is in no table but the account's with its requester's failure.
-    fn fail(&mut self, requester: RequesterId, id: TransactionId, failure: Failure, why: &str) {
+    /// Ends a transaction that is in no table but the account's: with its requester's failure, or in the spool.
+    fn fail(&mut self, requester: RequesterId, id: TransactionId, deferral: Deferred, failure: Failure, why: &str) {
+        if let Some(deferral) = deferral {
+            return self.fail_deferred(requester, id, *deferral, failure, why);
+        }
         let mut words = Vec::new();
         self.word(failure, why, &mut words);
         self.tally.failed(failure);
@@ -378,7 +392,7 @@ impl Dispatch {
             Failure::Lost | Failure::Timeout => "nothing was sent, repeat at will",
             Failure::Busy => "nothing was sent, try again later",
             Failure::Unknown => "it was sent and may have been executed",
-            Failure::Refused => "nothing was sent",
+            Failure::Refused | Failure::Failed => "nothing was sent",
         };
         let detail = format!("host \"{name}\" ({address}): {why}; {remedy}");
         self.host.dialect.failure(failure, &detail, out);
@@ -397,11 +411,14 @@ impl Dispatch {
     /// The connection to which the reply of a transaction is still to come.
     fn connection_of(&self, id: TransactionId) -> Option<ConnectionId> {
         match self.transactions.get(id)?.phase {
-            Phase::Queued(_) => None,
+            Phase::Queued(_) | Phase::Storing => None,
             Phase::InFlight(c) | Phase::Streaming(c) | Phase::Tombstone(c) => Some(c),
         }
     }
 }
+
+/// What the spool has to do with a transaction, if anything.
+type Deferred = Option<Box<Deferral>>;
 
 /// A duration for people: whole seconds where it is one.
 fn spell(duration: Duration) -> String {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Dispatch;
 use crate::pool::{HOLD, Piece};
 use crate::requester::Standing;
-use crate::work::{ConnectionId, Phase, RequesterId, TransactionId};
+use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId};
 
 impl Dispatch {
     /// A connection's host has sent bytes.
@@ -68,11 +68,16 @@ impl Dispatch {
                 return;
             }
             Phase::Streaming(_) => self.passages.remove(connection.0),
-            Phase::InFlight(_) | Phase::Queued(_) => self.deadlines.remove(id.0),
+            Phase::InFlight(_) | Phase::Queued(_) | Phase::Storing => self.deadlines.remove(id.0),
         };
         let Some(requester) = transaction.requester else { return };
         self.landed(requester);
         self.tally.replied(now.saturating_duration_since(transaction.accepted));
+        if let Some(deferral) = transaction.deferral
+            && self.judge_reply(requester, id, *deferral, &[&held[..], piece].concat(), now)
+        {
+            return;
+        }
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
             && account.settle(id, [&held, piece])
         {
@@ -90,6 +95,7 @@ impl Dispatch {
             (Phase::Tombstone(_), _) => (None, false),
             (_, requester) => (requester, false),
         };
+        let replayed = matches!(transaction.deferral.as_deref(), Some(Deferral::Replay(_)));
         if streaming {
             self.passages.insert(connection.0, at);
             self.need(at);
@@ -106,11 +112,17 @@ impl Dispatch {
             slot.held.extend_from_slice(piece);
             return;
         }
+        if replayed {
+            // Nobody waits for it: its beginning is enough to be judged by.
+            return;
+        }
         let held = std::mem::take(&mut slot.held);
         self.deadlines.remove(id.0);
         self.passages.insert(connection.0, at);
         self.need(at);
         if let Some(transaction) = self.transactions.get_mut(id) {
+            // What is passed on can no longer be stored instead.
+            transaction.deferral = None;
             transaction.phase = Phase::Streaming(connection);
         }
         self.pass(requester, id, &[&held, piece]);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Dispatch, Place, spell};
+use super::{Deferred, Dispatch, Place, spell};
 use crate::dialect::Failure;
 use crate::pool;
 use crate::requester::Standing;
@@ -11,6 +11,9 @@ use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, 
 impl Dispatch {
     /// A requester has sent a complete request that the host may be sent.
     pub fn request(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
+        if self.account(requester).is_some_and(|account| account.deferred) {
+            return self.request_deferred(requester, request, now);
+        }
         if self.reach.standing() == pool::Standing::Dead {
             let why = format!("it cannot be reached ({})", self.reach.reason());
             return self.answer(requester, Failure::Lost, &why);
@@ -20,9 +23,21 @@ impl Dispatch {
             let why = format!("{} requests wait for a connection already", self.queue.len());
             return self.answer(requester, Failure::Busy, &why);
         }
+        self.begin(requester, chosen, request, None, now);
+    }
+
+    /// Begins a transaction: on the chosen connection, else in the queue.
+    pub(super) fn begin(
+        &mut self,
+        requester: RequesterId,
+        chosen: Option<ConnectionId>,
+        request: &[u8],
+        deferral: Deferred,
+        now: Instant,
+    ) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         let phase = chosen.map_or_else(|| Phase::Queued(request.into()), Phase::InFlight);
-        let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase });
+        let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
         account.owe(id);
         let at = now + self.host.timeout;
         self.deadlines.insert(id.0, at);
@@ -93,7 +108,7 @@ impl Dispatch {
 
     /// The connection that takes a request of `requester` now: its own while it has transactions in flight, else the
     /// least busy one.
-    fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
+    pub(super) fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
         if let Some(bound) = self.account(requester)?.bound {
             return self.slot(bound).is_some_and(|slot| slot.takes_work()).then_some(bound);
         }
@@ -166,8 +181,8 @@ impl Dispatch {
             let requester = RequesterId(key(index));
             for id in self.queue.take_all_of(requester) {
                 self.deadlines.remove(id.0);
-                self.transactions.remove(id);
-                self.fail(requester, id, Failure::Lost, &why);
+                let deferral = self.transactions.remove(id).and_then(|transaction| transaction.deferral);
+                self.fail(requester, id, deferral, Failure::Lost, &why);
             }
         }
     }

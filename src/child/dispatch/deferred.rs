@@ -1,0 +1,323 @@
+//! Deferred requests: tried at once, else stored; and the replay of what is stored.
+//!
+//! A deferred requester's requests are tried at once while the host is up (or nobody has tried it yet) and nothing waits
+//! in the store; else, and if the first try fails, they are stored, and the requester is told `delayed` once the store
+//! says that they are on disk. The replay goes through the same queue and connections as every other request, on behalf
+//! of a requester of its own, so that its order is kept by the same rules.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::Dispatch;
+use crate::dialect::Failure;
+use crate::pool::Standing;
+use crate::spool::judge::{Verdict, judge};
+use crate::spool::replay::{Ask, End, Id, Replay, Row};
+use crate::work::{Deferral, Phase, RequesterId, Transaction, TransactionId, key};
+
+/// What is to be asked of the store.
+#[derive(Debug)]
+pub enum Errand {
+    /// To store a request; to be answered under the same ticket.
+    Append {
+        /// Names the question.
+        ticket: TransactionId,
+        /// The request, as it is framed.
+        body: Box<[u8]>,
+        /// Whether the first try had sent it.
+        in_doubt: bool,
+    },
+    /// What the replay asks.
+    Replay(Ask),
+}
+
+/// What the store answers.
+#[derive(Debug)]
+pub enum StoreAnswer {
+    /// It is open, with so many rows waiting.
+    Open(u64),
+    /// A request is on disk under this ID.
+    Stored(TransactionId, Id),
+    /// There is no room for it, for this reason.
+    Full(TransactionId, String),
+    /// It could not be stored, for this reason.
+    Failed(TransactionId, String),
+    /// The rows that were asked for.
+    Fetched(Vec<Row>),
+    /// What was to be recorded is on disk.
+    Recorded,
+    /// It was changed by hand; so many rows wait now.
+    Changed(u64),
+}
+
+/// The spool as the dispatch sees it.
+#[derive(Debug)]
+pub(super) struct Spool {
+    replay: Replay,
+    /// The requester on whose behalf the replay is sent.
+    replayer: RequesterId,
+    /// Whether the store has said how many rows wait.
+    open: bool,
+    /// Requests on their way into the store, with whether the first try had sent them.
+    storing: VecDeque<(TransactionId, bool)>,
+    /// Whether first tries may wait in the queue that must not overtake what is stored.
+    sweep: bool,
+}
+
+impl Spool {
+    pub(super) fn alarm(&self, standing: Standing) -> Option<Instant> {
+        let up = matches!(standing, Standing::Up | Standing::Untried);
+        self.replay.alarm(up)
+    }
+
+    /// Whether newcomers must join the tail.
+    fn has_backlog(&self) -> bool {
+        !self.open || self.replay.waiting() > 0 || !self.storing.is_empty()
+    }
+}
+
+impl Dispatch {
+    /// The host has deferred requests: `window` replays at a time, what is in doubt parked (`hold`) or resent, pauses up
+    /// to `longest`.
+    pub fn open_spool(&mut self, window: usize, hold: bool, longest: Duration) {
+        let replayer = self.join();
+        let replay = Replay::new(window, hold, longest, 0);
+        self.spool = Some(Spool { replay, replayer, open: false, storing: VecDeque::new(), sweep: false });
+    }
+
+    /// Says that a requester's requests are deferred ones.
+    pub fn defer(&mut self, requester: RequesterId) {
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
+            account.deferred = true;
+        }
+    }
+
+    /// The store has answered.
+    pub fn store_answered(&mut self, answer: StoreAnswer, now: Instant) {
+        let Some(spool) = &mut self.spool else { return };
+        match answer {
+            StoreAnswer::Open(waiting) | StoreAnswer::Changed(waiting) => {
+                spool.open = true;
+                spool.replay.begin_again(waiting);
+            }
+            StoreAnswer::Stored(ticket, id) => self.stored(ticket, id),
+            StoreAnswer::Full(ticket, why) => self.not_stored(ticket, Failure::Busy, &why),
+            StoreAnswer::Failed(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
+            StoreAnswer::Fetched(rows) => spool.replay.fetched(rows),
+            StoreAnswer::Recorded => spool.replay.recorded(),
+        }
+        self.turn_spool(now);
+    }
+
+    /// Somebody is impatient: the replay's pause is over.
+    pub fn retry_spool(&mut self, now: Instant) {
+        if let Some(spool) = &mut self.spool {
+            spool.replay.hurry();
+        }
+        self.turn_spool(now);
+    }
+
+    /// A deferred requester has sent a complete request.
+    pub(super) fn request_deferred(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
+        let Some((backlog, storing)) = self.spool.as_ref().map(|spool| (spool.has_backlog(), spool.storing.len()))
+        else {
+            return;
+        };
+        let up = matches!(self.reach.standing(), Standing::Up | Standing::Untried);
+        if up && !backlog {
+            let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
+            if chosen.is_some() || self.queue.len() < self.host.queue as usize {
+                let deferral = Some(Box::new(Deferral::FirstTry(request.into())));
+                return self.begin(requester, chosen, request, deferral, now);
+            }
+        }
+        if storing >= self.host.queue as usize {
+            let why = format!("{storing} requests wait to be stored already");
+            return self.answer(requester, Failure::Busy, &why);
+        }
+        let id = self.new_ticket(requester, now);
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
+            account.owe(id);
+        }
+        self.store(id, request.into(), false);
+    }
+
+    /// The end of a deferred transaction that failed.
+    pub(super) fn fail_deferred(
+        &mut self,
+        requester: RequesterId,
+        id: TransactionId,
+        deferral: Deferral,
+        failure: Failure,
+        why: &str,
+    ) {
+        match deferral {
+            Deferral::FirstTry(body) => self.store_instead(requester, id, body, failure == Failure::Unknown),
+            Deferral::Replay(row) => {
+                let why = why.to_owned();
+                let end = if failure == Failure::Unknown { End::Unknown(why) } else { End::NeverSent(why) };
+                self.replayed(id, row, end, Instant::now());
+            }
+        }
+    }
+
+    /// Judges the whole reply of a deferred transaction. Returns whether it is not for the requester.
+    pub(super) fn judge_reply(
+        &mut self,
+        requester: RequesterId,
+        id: TransactionId,
+        deferral: Deferral,
+        reply: &[u8],
+        now: Instant,
+    ) -> bool {
+        let verdict = judge(self.host.dialect, &self.host.rejects, reply);
+        match (deferral, verdict) {
+            (Deferral::FirstTry(body), Verdict::Transient(_)) => {
+                self.store_instead(requester, id, body, false);
+                true
+            }
+            (Deferral::FirstTry(_), _) => false,
+            (Deferral::Replay(row), verdict) => {
+                let end = match verdict {
+                    Verdict::Delivered => End::Delivered,
+                    Verdict::Transient(why) => End::Transient(why),
+                    Verdict::Permanent(why) => End::Rejected(reply.to_vec(), why),
+                };
+                self.replayed(id, row, end, now);
+                true
+            }
+        }
+    }
+
+    /// First tries that wait in the queue must not overtake what is stored.
+    pub(super) fn sweep_later(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.sweep = true;
+        }
+    }
+
+    /// The host can be reached again: the replay goes on at once.
+    pub(super) fn host_is_back(&mut self, now: Instant) {
+        if let Some(spool) = &mut self.spool {
+            spool.replay.hurry();
+            self.turn_spool(now);
+        }
+    }
+
+    /// Lets the spool do what can be done now.
+    pub(super) fn turn_spool(&mut self, now: Instant) {
+        let Some(spool) = &mut self.spool else { return };
+        if spool.sweep && spool.has_backlog() {
+            spool.sweep = false;
+            self.sweep();
+        }
+        self.send_replays(now);
+        let Some(spool) = &mut self.spool else { return };
+        if spool.open {
+            self.errands.store.extend(spool.replay.ask(now).into_iter().map(Errand::Replay));
+        }
+        if let Some(at) = spool.alarm(self.reach.standing()) {
+            self.need(at);
+        }
+    }
+
+    fn send_replays(&mut self, now: Instant) {
+        while matches!(self.reach.standing(), Standing::Up | Standing::Untried) {
+            let Some(spool) = &mut self.spool else { return };
+            let replayer = spool.replayer;
+            let Some(row) = spool.replay.next(now).cloned() else { return };
+            let chosen = if self.queue.has(replayer) { None } else { self.choose(replayer, now) };
+            self.begin(replayer, chosen, &row.body, Some(Box::new(Deferral::Replay(row.id))), now);
+        }
+    }
+
+    /// One replay has ended.
+    fn replayed(&mut self, id: TransactionId, row: Id, end: End, now: Instant) {
+        let jitter = self.rng.f64();
+        let Some(spool) = &mut self.spool else { return };
+        spool.replay.ended(row, end, now, jitter);
+        if let Some(account) = self.accounts.get_mut(spool.replayer.index()).and_then(Option::as_mut) {
+            account.settle(id, [b"", b""]);
+        }
+        self.turn_spool(now);
+    }
+
+    /// A first try ended without success: its request is stored, under a number of its own, for the old one may still
+    /// be a tombstone's.
+    fn store_instead(&mut self, requester: RequesterId, id: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+        let ticket = self.new_ticket(requester, Instant::now());
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
+            account.rename(id, ticket);
+        }
+        self.store(ticket, body, in_doubt);
+        self.sweep_later();
+    }
+
+    fn new_ticket(&mut self, requester: RequesterId, now: Instant) -> TransactionId {
+        let requester = Some(requester);
+        self.transactions.insert(Transaction { requester, accepted: now, phase: Phase::Storing, deferral: None })
+    }
+
+    fn store(&mut self, ticket: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+        if let Some(spool) = &mut self.spool {
+            spool.storing.push_back((ticket, in_doubt));
+            self.errands.store.push(Errand::Append { ticket, body, in_doubt });
+        }
+    }
+
+    /// Moves the first tries that wait in the queue into the store, in the order in which they were accepted.
+    fn sweep(&mut self) {
+        let mut waiting = Vec::new();
+        for index in 0..self.accounts.len() {
+            let requester = RequesterId(key(index));
+            if self.account(requester).is_some_and(|account| account.deferred) {
+                waiting.extend(self.queue.take_all_of(requester).into_iter().map(|id| (requester, id)));
+            }
+        }
+        waiting.sort_by_key(|(_, id)| self.transactions.get(*id).map(|transaction| transaction.accepted));
+        for (requester, id) in waiting {
+            self.deadlines.remove(id.0);
+            if let Some(deferral) = self.transactions.remove(id).and_then(|transaction| transaction.deferral)
+                && let Deferral::FirstTry(body) = *deferral
+            {
+                self.store_instead(requester, id, body, false);
+            }
+        }
+    }
+
+    fn stored(&mut self, ticket: TransactionId, id: Id) {
+        let mut words = Vec::new();
+        self.host.dialect.delayed(id, &mut words);
+        self.tally.delayed();
+        if let Some(spool) = &mut self.spool {
+            spool.replay.stored();
+        }
+        self.end_storing(ticket, &words);
+    }
+
+    /// A request could not be stored. One whose first try had been sent is unknown, whatever the store says.
+    fn not_stored(&mut self, ticket: TransactionId, failure: Failure, why: &str) {
+        let storing = self.spool.as_ref().and_then(|spool| spool.storing.iter().find(|(id, _)| *id == ticket));
+        let failure = if storing.is_some_and(|(_, in_doubt)| *in_doubt) { Failure::Unknown } else { failure };
+        let mut words = Vec::new();
+        self.word(failure, &format!("it could not be stored: {why}"), &mut words);
+        self.tally.failed(failure);
+        self.end_storing(ticket, &words);
+    }
+
+    fn end_storing(&mut self, ticket: TransactionId, words: &[u8]) {
+        if let Some(spool) = &mut self.spool {
+            // Nearly always the first one: the store answers in order.
+            let place = spool.storing.iter().position(|(id, _)| *id == ticket);
+            place.and_then(|place| spool.storing.remove(place));
+        }
+        let Some(requester) = self.transactions.remove(ticket).and_then(|transaction| transaction.requester) else {
+            return;
+        };
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
+            && account.settle(ticket, [words, b""])
+        {
+            self.dirty(requester);
+        }
+    }
+}
