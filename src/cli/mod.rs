@@ -48,11 +48,12 @@ enum Command {
         /// Its name in hosts.tab
         host: String,
     },
-    /// Send one request to a host and print the reply
+    /// Send requests to a host and print its replies
+    #[command(after_help = send::HELP)]
     Send {
         /// Its name in hosts.tab
         host: String,
-        /// The request; standard input if there is none
+        /// One request; standard input if there is none
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         request: Vec<OsString>,
     },
