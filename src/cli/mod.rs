@@ -62,6 +62,13 @@ enum Command {
     /// Serve one host; for the parent alone
     #[command(hide = true)]
     Child,
+    /// The host of the demo; for the demo alone
+    #[command(hide = true)]
+    DemoHost {
+        /// Where to listen; 0 is any port
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
 }
 
 /// Does what the arguments of this process ask for; gives the exit code.
@@ -88,6 +95,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Send { host, request } => send::run(config, &host, &request),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
+        Command::DemoHost { port } => demo::echo::run(port),
     }
 }
 
