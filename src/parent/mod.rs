@@ -4,13 +4,13 @@
 //! exit code. Promised: it parses no requester's byte; it never waits for a child; a host in trouble touches no other;
 //! when it ends, every child is gone, and so are the sockets and the pid file (but for SIGKILL).
 //!
-//! - [`table`] — hosts and their children, events → what to do; pure
-//! - [`supervise`] — the loop: what happens → the table → what is done
-//! - [`child`] — one living child: its process and its control channel
-//! - [`sockets`] — what one host listens on, and the watch over it while it has no child
-//! - [`signals`], [`control`], [`systemd`] — who speaks to the parent
-//! - [`questions`] — who waits for the children's snapshots; pure
-//! - [`status`], [`status_file`] — what is told of it all
+//! - `table` — hosts and their children, events → what to do; pure
+//! - `supervise` — the loop: what happens → the table → what is done
+//! - `child` — one living child: its process and its control channel
+//! - `sockets` — what one host listens on, and the watch over it while it has no child
+//! - `signals`, `control`, `systemd` — who speaks to the parent
+//! - `questions` — who waits for the children's snapshots; pure
+//! - `status`, `status_file` — what is told of it all
 
 mod child;
 pub(crate) mod control;
