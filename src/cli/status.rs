@@ -105,7 +105,7 @@ fn note(host: &HostStatus) -> String {
 }
 
 /// Three digits at most, with the unit that fits.
-fn latency(us: u64) -> String {
+pub(super) fn latency(us: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
     let us_f = us as f64;
     match us {
