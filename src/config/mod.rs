@@ -5,4 +5,7 @@
 
 mod settings;
 
-pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};
+pub use settings::{
+    Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start,
+    millis,
+};
