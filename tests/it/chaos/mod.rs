@@ -3,7 +3,8 @@
 //!
 //! The number of transactions is `TIELINE_CHAOS`, else a million in release builds and 150,000 in others.
 
-use std::collections::HashMap;
+mod judge;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tieline::dialect::Dialect;
+
+use judge::{Life, Outcome, assert_all_was_right, judge};
 
 use crate::common::{ChaosHost, Daemon, Machine, Requester, encode, name, tag, wait_until};
 
@@ -29,25 +32,6 @@ struct Script {
     mood: &'static str,
 }
 
-/// What became of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Outcome {
-    Reply,
-    Lost,
-    Timeout,
-    Unknown,
-    Busy,
-    /// The requester was closed before its answer.
-    Closed,
-}
-
-/// What one requester has lived through.
-#[derive(Default)]
-struct Life {
-    outcomes: HashMap<u64, Outcome>,
-    closed: u64,
-}
-
 fn transactions() -> u64 {
     let wanted = std::env::var("TIELINE_CHAOS").ok();
     let wanted = wanted.map(|number| number.parse().expect("TIELINE_CHAOS is a number"));
@@ -56,42 +40,6 @@ fn transactions() -> u64 {
     } else {
         1_000_000
     })
-}
-
-/// What an answer in the place of the reply to `number` means; panics if it belongs to another request.
-fn judge(answer: &str, number: u64) -> Outcome {
-    let word = answer.strip_prefix("con_").or(answer.strip_prefix("-CON"));
-    if let Some(word) = word {
-        let end = word
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(word.len());
-        return match word[..end].to_lowercase().as_str() {
-            "lost" => Outcome::Lost,
-            "timeout" => Outcome::Timeout,
-            "unknown" => Outcome::Unknown,
-            "busy" => Outcome::Busy,
-            _ => panic!("request {number} was answered {answer}"),
-        };
-    }
-    let tags = answer.matches('<').count();
-    let own = answer.matches(&tag(number)).count();
-    assert!(
-        own == tags && own >= 2,
-        "request {number} was answered by the reply {answer:?}"
-    );
-    Outcome::Reply
-}
-
-#[test]
-#[should_panic(expected = "request 7 was answered by the reply")]
-fn the_judge_recognizes_a_foreign_reply() {
-    judge("<8> and <8>", 7);
-}
-
-#[test]
-#[should_panic(expected = "request 7 was answered by the reply")]
-fn the_judge_recognizes_a_mixed_reply() {
-    judge("<7> and <8>", 7);
 }
 
 /// Sends bursts of requests until all are answered or closed.
@@ -225,49 +173,6 @@ fn run(script: Script, all: u64) {
     );
     assert_all_was_right(&lives, &host.received(), kills);
     daemon.stop();
-}
-
-fn assert_all_was_right(lives: &[Life], received: &HashMap<u64, u32>, kills: u64) {
-    let mut tally: HashMap<Outcome, u64> = HashMap::new();
-    for (number, outcome) in lives.iter().flat_map(|life| &life.outcomes) {
-        *tally.entry(*outcome).or_default() += 1;
-        let times = received.get(number).copied().unwrap_or(0);
-        assert!(
-            times <= 1,
-            "request {number} reached the host {times} times"
-        );
-        match outcome {
-            Outcome::Lost | Outcome::Timeout | Outcome::Busy => {
-                assert_eq!(
-                    times, 0,
-                    "request {number} ended as {outcome:?} and has reached the host"
-                );
-            }
-            Outcome::Reply => {
-                assert_eq!(times, 1, "request {number} was answered and never received");
-            }
-            Outcome::Unknown | Outcome::Closed => {}
-        }
-    }
-    println!("{tally:?}");
-    let count = |outcome| tally.get(&outcome).copied().unwrap_or(0);
-    for life in lives {
-        assert!(
-            life.closed <= kills,
-            "closed {} times by {kills} deaths of the child",
-            life.closed
-        );
-    }
-    let all: u64 = tally.values().sum();
-    assert!(
-        count(Outcome::Reply) * 2 > all,
-        "more than half must be replies, or nothing is shown"
-    );
-    let never_sent = count(Outcome::Lost) + count(Outcome::Timeout) + count(Outcome::Busy);
-    assert!(
-        count(Outcome::Unknown) > 0 && never_sent > 0 && kills > 0,
-        "too little chaos"
-    );
 }
 
 #[test]
