@@ -16,6 +16,8 @@
 //! [`heritage`] (what a child is started with, and the messages of its control channel) and [`snapshot`] (what a child
 //! tells of itself).
 //!
+//! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone.
+//!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
 
@@ -24,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod heritage;
+pub mod logging;
 pub mod parent;
 pub mod pool;
 pub mod requester;

@@ -1,1 +1,89 @@
-//! child
+//! The child: serves one host.
+//!
+//! Enters: the [`Heritage`] on the control channel, and the inherited listeners. Leaves: an exit code. Promised: when the
+//! parent is gone, or asks by SIGTERM, the child answers what it owes and exits.
+//!
+//! [`dispatch`] decides; [`worker`] carries its decisions to the sockets; `serve` assembles both into event loops;
+//! `control` talks to the parent.
+
+mod control;
+pub mod dispatch;
+mod serve;
+mod share;
+pub mod tally;
+pub mod worker;
+
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use tracing::{error, info};
+
+use crate::cli::exit;
+use crate::heritage::Heritage;
+use crate::requester::listener::Inherited;
+use crate::system;
+
+/// Why a child cannot serve.
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    #[error("this command is for tieline itself: the parent starts its children with it ({0})")]
+    ByHand(system::descriptors::NotInherited),
+    #[error("the heritage on the control channel cannot be read: {0}; this is a fault of tieline")]
+    Heritage(io::Error),
+    #[error("an inherited listener cannot be used: {0}; this is a fault of tieline")]
+    Listener(io::Error),
+    #[error("cannot log: {0}")]
+    Log(crate::logging::LogError),
+    #[error("the event loop cannot be started: {0}; is the system short of memory or descriptors?")]
+    Runtime(io::Error),
+}
+
+/// Runs a child. Returns its exit code.
+#[must_use]
+pub fn run() -> u8 {
+    match serve() {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            error!("{error}");
+            match error {
+                ChildError::ByHand(_) => {
+                    say_by_hand(&error);
+                    exit::USAGE
+                }
+                ChildError::Runtime(_) => exit::TEMPFAIL,
+                ChildError::Log(_) => exit::CONFIG,
+                ChildError::Heritage(_) | ChildError::Listener(_) => exit::SOFTWARE,
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a person typed this command, and there is no log yet")]
+fn say_by_hand(error: &ChildError) {
+    eprintln!("tieline: {error}");
+}
+
+fn serve() -> Result<(), ChildError> {
+    let control = system::descriptors::inherited_control().map_err(ChildError::ByHand)?;
+    let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
+    crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
+    crate::logging::set_debug(heritage.debug);
+    let listeners = system::descriptors::inherited_listeners(heritage.listeners.len()).map_err(ChildError::ByHand)?;
+    let kinds = heritage.listeners.iter();
+    let listeners = listeners.into_iter().zip(kinds).map(|(listener, kind)| Inherited::new(listener, *kind)).collect();
+    info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
+    serve::run(heritage, control, listeners)
+}
+
+/// Reads the first line of the control channel, byte by byte beyond what is buffered: the rest belongs to the event loop.
+fn read_heritage(control: OwnedFd) -> io::Result<(Heritage, UnixStream)> {
+    let control = UnixStream::from(control);
+    control.set_nonblocking(false)?;
+    let mut line = String::new();
+    // The parent says nothing further before the child is ready, so that no byte of a later message is buffered here.
+    BufReader::new(&control).read_line(&mut line)?;
+    let heritage = serde_json::from_str(&line)?;
+    control.set_nonblocking(true)?;
+    Ok((heritage, control))
+}

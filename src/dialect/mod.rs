@@ -4,7 +4,17 @@
 //! Promised: every split of the same bytes gives the same frames; no byte is looked at twice; nothing from outside
 //! panics or makes memory grow.
 
+mod framer;
+mod len32;
+mod line;
+mod resp;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
+
+pub use framer::{ReplyFramer, RequestFramer};
+pub use resp::{encode_command, render_reply, split_inline};
 
 /// How a host speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,15 +76,58 @@ pub enum Wish {
     Malformed(&'static str),
 }
 
-// The helper's interface (to be implemented in this room):
-//
-// impl Dialect {
-//     /// As written in `hosts.tab`.
-//     pub fn name(self) -> &'static str;
-//     /// Appends the answer for `failure` to `out`. `detail` is for people; `line` and `len32` have no place for it.
-//     pub fn failure(self, failure: Failure, detail: &str, out: &mut Vec<u8>);
-//     /// What the complete request `frame` wants.
-//     pub fn wish(self, frame: &[u8]) -> Wish;
-// }
-// pub struct RequestFramer; impl { pub fn new(Dialect, max: u64) -> Self; pub fn feed(&mut self, &[u8]) -> Fed; }
-// pub struct ReplyFramer;   impl { pub fn new(Dialect, max: u64) -> Self; pub fn feed(&mut self, &[u8]) -> Fed; }
+impl Dialect {
+    /// Every dialect, in the order in which they are explained to people.
+    pub const ALL: [Self; 3] = [Self::Line, Self::Len32, Self::Resp];
+
+    /// As written in `hosts.tab`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Len32 => "len32",
+            Self::Resp => "resp",
+        }
+    }
+
+    /// The dialect of this name; the letters' case counts.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
+    /// Appends the answer for `failure` to `out`. `detail` is for people; `line` and `len32` have no place for it.
+    pub fn failure(self, failure: Failure, detail: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Line => line::failure(failure, out),
+            Self::Len32 => len32::failure(failure, out),
+            Self::Resp => resp::failure(failure, detail, out),
+        }
+    }
+
+    /// What the complete request `frame` wants.
+    #[must_use]
+    pub fn wish(self, frame: &[u8]) -> Wish {
+        match self {
+            Self::Line | Self::Len32 => Wish::Forward,
+            Self::Resp => resp::wish(frame),
+        }
+    }
+}
+
+impl Failure {
+    /// Every failure.
+    pub const ALL: [Self; 5] = [Self::Lost, Self::Timeout, Self::Unknown, Self::Busy, Self::Refused];
+
+    /// Its word, as `line` and `len32` say it; `resp` says it as an error code (`CONLOST`).
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lost => "con_lost",
+            Self::Timeout => "con_timeout",
+            Self::Unknown => "con_unknown",
+            Self::Busy => "con_busy",
+            Self::Refused => "con_refused",
+        }
+    }
+}

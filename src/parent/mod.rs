@@ -1,1 +1,3 @@
 //! parent
+
+pub(crate) mod table;

@@ -1,1 +1,12 @@
-//! requester
+//! Requesters: the accepted connections of local programs.
+//!
+//! Enters: bytes of local programs. Leaves: whole requests to the dispatch, and the replies owed, in the order of the
+//! requests. [`Account`] and [`Intake`] are pure; [`listener`] and [`session`] have the sockets.
+
+mod account;
+mod intake;
+pub mod listener;
+pub mod session;
+
+pub use account::{Account, Standing};
+pub use intake::{Flow, Intake, Refusal};

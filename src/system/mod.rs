@@ -1,1 +1,18 @@
-//! system
+//! The operating system: the only unsafe code of the house, with a safe face on each piece.
+//!
+//! Enters: paths, rights, descriptors. Leaves: children, listeners, locks, and errors that name what to do about them.
+//! Promised: no descriptor leaks into a child beyond those it inherits on purpose; nothing here waits for anybody.
+//!
+//! - [`descriptors`] — what a child finds at agreed numbers
+//! - [`limits`] — how many files may be open
+//! - [`listen`] — listening sockets, UNIX and loopback TCP
+//! - [`pid_file`] — one parent per pid file, by a lock
+//! - [`spawn`] — fork and exec of the own binary
+//! - [`stream`] — one face for UNIX and TCP sockets
+
+pub mod descriptors;
+pub mod limits;
+pub mod listen;
+pub mod pid_file;
+pub mod spawn;
+pub mod stream;

@@ -1,0 +1,254 @@
+//! The child's control: what its parent and its signals want of it.
+//!
+//! Enters: messages of the control channel, signals, reports of the workers. Leaves: orders to the workers, messages to
+//! the parent. Promised: when the parent is gone, the child retires.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::serve::{Order, Told};
+use super::tally::Tally;
+use super::worker::Report;
+use crate::config::Start;
+use crate::heritage::{Heritage, ToChild, ToParent};
+use crate::logging;
+use crate::pool::Standing;
+use crate::snapshot::{Connections, Reach, Snapshot};
+
+/// How often a child that was started on demand looks whether anybody still needs it.
+const LOOK: Duration = Duration::from_secs(1);
+
+struct Control {
+    heritage: Heritage,
+    orders: Vec<UnboundedSender<Order>>,
+    to_parent: OwnedWriteHalf,
+    standings: Vec<(Standing, String)>,
+    said_up: Option<bool>,
+    retiring: bool,
+    idle_looks: u32,
+    debug: bool,
+}
+
+/// What happened.
+enum Event {
+    Parent(Option<ToChild>),
+    Report(Report),
+    Retire(&'static str),
+    ToggleDebug,
+    TellLog,
+    Look,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    usr1: Signal,
+    usr2: Signal,
+}
+
+/// Serves until every worker has been told to retire, and then still answers the parent's questions.
+pub(super) async fn serve(
+    heritage: Heritage,
+    channel: UnixStream,
+    orders: Vec<UnboundedSender<Order>>,
+    reports: UnboundedReceiver<Report>,
+) {
+    if let Err(error) = try_serve(heritage, channel, orders, reports).await {
+        // The senders of orders are dropped here, and workers that nobody can order about retire.
+        error!("the control channel cannot be served: {error}; retiring");
+    }
+}
+
+async fn try_serve(
+    heritage: Heritage,
+    channel: UnixStream,
+    orders: Vec<UnboundedSender<Order>>,
+    mut reports: UnboundedReceiver<Report>,
+) -> io::Result<()> {
+    let mut signals = Signals::new()?;
+    let (from_parent, to_parent) = tokio::net::UnixStream::from_std(channel)?.into_split();
+    let mut lines = BufReader::new(from_parent).lines();
+    let standings = vec![(Standing::Untried, String::new()); orders.len()];
+    let demand = heritage.host.start == Start::Demand;
+    let debug = heritage.debug;
+    let mut control =
+        Control { heritage, orders, to_parent, standings, said_up: None, retiring: false, idle_looks: 0, debug };
+    let mut orphaned = false;
+    control.say(&ToParent::Ready).await;
+    loop {
+        let event = tokio::select! {
+            message = next_message(&mut lines), if !orphaned => Event::Parent(message),
+            Some(report) = reports.recv() => Event::Report(report),
+            event = signals.next() => event,
+            () = tokio::time::sleep(LOOK), if demand => Event::Look,
+        };
+        orphaned |= matches!(event, Event::Parent(None));
+        control.on(event).await;
+    }
+}
+
+/// The parent's next message; `None` when the parent is gone or cannot be understood.
+async fn next_message(lines: &mut Lines<BufReader<OwnedReadHalf>>) -> Option<ToChild> {
+    let line = lines.next_line().await.ok()??;
+    match serde_json::from_str(&line) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            error!("a message of the parent cannot be understood: {error}; this is a fault of tieline");
+            None
+        }
+    }
+}
+
+impl Control {
+    async fn on(&mut self, event: Event) {
+        match event {
+            Event::Parent(Some(ToChild::Snapshot { ask })) => {
+                let snapshot = Box::new(self.snapshot().await);
+                self.say(&ToParent::Snapshot { ask, snapshot }).await;
+            }
+            Event::Parent(Some(ToChild::Probe)) => self.order(|| Order::Probe),
+            Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
+            Event::Parent(None) => self.retire("the parent is gone"),
+            Event::Report(report) => self.reported(report).await,
+            Event::Retire(why) => self.retire(why),
+            Event::ToggleDebug => self.set_debug(!self.debug),
+            Event::TellLog => {
+                let snapshot = self.snapshot().await;
+                info!("status: {}", serde_json::to_string(&snapshot).unwrap_or_default());
+            }
+            Event::Look => self.look_for_work().await,
+        }
+    }
+
+    fn set_debug(&mut self, on: bool) {
+        self.debug = on;
+        logging::set_debug(on);
+        info!("debug logging is {}", if on { "on" } else { "off" });
+    }
+
+    fn retire(&mut self, why: &'static str) {
+        if !std::mem::replace(&mut self.retiring, true) {
+            info!("retiring: {why}");
+            self.order(|| Order::Retire);
+        }
+    }
+
+    /// A child that was started on demand goes when nobody has needed it for two looks.
+    async fn look_for_work(&mut self) {
+        let snapshot = self.snapshot().await;
+        let Connections { busy, idle, .. } = snapshot.connections;
+        let needed = snapshot.requesters > 0 || busy + idle > 0;
+        self.idle_looks = if needed { 0 } else { self.idle_looks + 1 };
+        if self.idle_looks >= 2 {
+            self.retire("nobody needs this host now (start=demand)");
+        }
+    }
+
+    fn order(&self, order: impl Fn() -> Order) {
+        for worker in &self.orders {
+            // A worker that is gone has retired.
+            drop(worker.send(order()));
+        }
+    }
+
+    async fn reported(&mut self, report: Report) {
+        if let Some(standing) = self.standings.get_mut(report.worker) {
+            *standing = (report.standing, report.reason);
+        }
+        let (reach, reason) = self.reach();
+        let up = reach == Reach::Up;
+        if self.said_up != Some(up) {
+            self.said_up = Some(up);
+            self.say(&ToParent::Reach { up, reason }).await;
+        }
+    }
+
+    /// The host is up if it is up for any worker.
+    fn reach(&self) -> (Reach, String) {
+        let of = |wanted: &[Standing]| self.standings.iter().find(|(standing, _)| wanted.contains(standing));
+        if let Some((_, reason)) = of(&[Standing::Up]) {
+            (Reach::Up, reason.clone())
+        } else if let Some((_, reason)) = of(&[Standing::Failing, Standing::Dead]) {
+            (Reach::Down, reason.clone())
+        } else {
+            (Reach::Idle, String::new())
+        }
+    }
+
+    async fn snapshot(&mut self) -> Snapshot {
+        let mut tally = Tally::default();
+        let max = u64::from(self.heritage.host.connections);
+        let mut snapshot = Snapshot {
+            connections: Connections { max, ..Connections::default() },
+            retiring: self.retiring,
+            last_log: logging::last_line(),
+            ..Snapshot::default()
+        };
+        for (index, worker) in self.orders.iter().enumerate() {
+            let (answer, told) = oneshot::channel();
+            if worker.send(Order::Tell(answer)).is_err() {
+                continue;
+            }
+            let Ok(told) = told.await else { continue };
+            tally.add(&told.tally);
+            add(&mut snapshot, &told);
+            if let Some(standing) = self.standings.get_mut(index) {
+                *standing = (told.standing, told.reason);
+            }
+        }
+        (snapshot.reach, snapshot.reason) = self.reach();
+        snapshot.outcomes = tally.outcomes();
+        snapshot.latency_us = tally.latency();
+        snapshot
+    }
+
+    async fn say(&mut self, message: &ToParent) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        if let Err(error) = self.to_parent.write_all(&line).await {
+            warn!("the parent cannot be told: {error}");
+        }
+    }
+}
+
+fn add(snapshot: &mut Snapshot, told: &Told) {
+    snapshot.connections.busy += told.numbers.busy;
+    snapshot.connections.idle += told.numbers.idle;
+    snapshot.requesters += told.numbers.requesters;
+    snapshot.queued += told.numbers.queued;
+    snapshot.in_flight += told.numbers.in_flight;
+    let next = told.next_attempt.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+    snapshot.next_probe_ms = [snapshot.next_probe_ms, next].into_iter().flatten().min();
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// QUIT is not here: it ends the process at once, which the parent sees and logs.
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.term.recv() => Event::Retire("asked by SIGTERM"),
+            _ = self.int.recv() => Event::ToggleDebug,
+            _ = self.usr2.recv() => Event::ToggleDebug,
+            _ = self.hup.recv() => Event::TellLog,
+            _ = self.usr1.recv() => Event::TellLog,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Expiry: what time ends.
+
+use std::time::Instant;
+
+use super::{Dispatch, Place, spell};
+use crate::dialect::Failure;
+use crate::work::{ConnectionId, Phase, RequesterId, TransactionId, key};
+
+impl Dispatch {
+    /// Ends whatever has expired, and says (through [`Dispatch::alarm`]) when to come again.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.deadlines.pop_expired(now) {
+            self.run_out(TransactionId(id), now);
+        }
+        while let Some(id) = self.tombstones.pop_expired(now) {
+            if let Some(connection) = self.connection_of(TransactionId(id)) {
+                let twice = spell(self.host.timeout * 2);
+                self.broke(connection, &format!("a reply did not come within {twice}"), now);
+            }
+        }
+        while let Some(connection) = self.passages.pop_expired(now) {
+            let timeout = spell(self.host.timeout);
+            self.broke(ConnectionId(connection), &format!("a large reply made no progress for {timeout}"), now);
+        }
+        while let Some(requester) = self.intakes.pop_expired(now) {
+            let why = format!("the request was not complete within {}", spell(self.host.timeout));
+            self.refuse(RequesterId(requester), &why);
+        }
+        while let Some(requester) = self.unread.pop_expired(now) {
+            self.cut(RequesterId(requester));
+        }
+        self.close_idle(now);
+        self.pump(now);
+        self.rearm(now);
+    }
+
+    /// The deadline of a transaction has passed.
+    fn run_out(&mut self, id: TransactionId, now: Instant) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let requester = transaction.requester;
+        match transaction.phase {
+            Phase::Queued(_) => {
+                // Deadlines of one requester are in the order of its lane, so this is the first one there.
+                if let Some(requester) = requester {
+                    self.queue.take_first_of(requester);
+                    self.transactions.remove(id);
+                    let why = self.why_waited();
+                    self.fail(requester, id, Failure::Timeout, &why);
+                }
+            }
+            Phase::InFlight(connection) => self.run_out_in_flight(connection, id, requester, now),
+            Phase::Streaming(_) | Phase::Tombstone(_) => {}
+        }
+    }
+
+    fn run_out_in_flight(
+        &mut self,
+        connection: ConnectionId,
+        id: TransactionId,
+        requester: Option<RequesterId>,
+        now: Instant,
+    ) {
+        let withdrawn = self.slot(connection).is_some_and(|slot| slot.withdraw(id));
+        if withdrawn {
+            self.transactions.remove(id);
+        } else {
+            self.bury(connection, id, now);
+        }
+        let Some(requester) = requester else { return };
+        self.landed(requester);
+        let timeout = spell(self.host.timeout);
+        if withdrawn {
+            self.fail(requester, id, Failure::Timeout, &format!("it took no request within {timeout}"));
+        } else {
+            self.fail(requester, id, Failure::Unknown, &format!("it did not reply within {timeout}"));
+        }
+    }
+
+    /// Leaves a tombstone: the late reply will be read and dropped.
+    fn bury(&mut self, connection: ConnectionId, id: TransactionId, now: Instant) {
+        if self.first_flight(connection) == Some(id) {
+            self.drop_held(connection);
+        }
+        if let Some(slot) = self.slot(connection) {
+            slot.tombstones += 1;
+        }
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.phase = Phase::Tombstone(connection);
+            transaction.requester = None;
+        }
+        self.tombstones.insert(id.0, now + self.host.timeout);
+    }
+
+    fn close_idle(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            let Place::Open(slot) = &self.slots[index] else { continue };
+            if slot.flights.is_empty() && now.saturating_duration_since(slot.used) >= self.host.idle {
+                self.retire_connection(ConnectionId(key(index)), "it was idle");
+            }
+        }
+    }
+
+    fn rearm(&mut self, now: Instant) {
+        let lists = [&self.deadlines, &self.tombstones, &self.passages, &self.intakes, &self.unread];
+        let first = lists.iter().filter_map(|list| list.first()).map(|(_, at)| at).min();
+        let idle =
+            self.open_slots().filter(|slot| slot.flights.is_empty()).map(|slot| slot.used + self.host.idle).min();
+        self.armed = [first, idle].into_iter().flatten().min().map(|at| at.max(now));
+        self.errands.timer = true;
+    }
+}

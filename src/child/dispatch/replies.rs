@@ -1,0 +1,160 @@
+//! Replies: from a connection to the requester whose turn it is.
+
+use std::time::Instant;
+
+use super::Dispatch;
+use crate::pool::{HOLD, Piece};
+use crate::requester::Standing;
+use crate::work::{ConnectionId, Phase, RequesterId, TransactionId};
+
+impl Dispatch {
+    /// A connection's host has sent bytes.
+    ///
+    /// # Errors
+    /// Why the connection must be ended, with [`Dispatch::broke`].
+    pub fn received(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(slot) = self.slot(connection) else { return Ok(()) };
+            slot.used = now;
+            match slot.read(rest)? {
+                Piece::End(length) => {
+                    let (piece, after) = rest.split_at(length);
+                    self.end_of_reply(connection, piece, now);
+                    rest = after;
+                }
+                Piece::Middle => {
+                    self.middle_of_reply(connection, rest, now);
+                    rest = &[];
+                }
+            }
+        }
+        if !self.queue.is_empty() {
+            self.pump(now);
+        }
+        Ok(())
+    }
+
+    /// Whether a connection may be read: not while the only requester that it serves leaves a large reply unread.
+    /// While others wait behind that reply, it is read on, up to a bound that closes the idle reader.
+    pub fn may_receive(&mut self, connection: ConnectionId) -> bool {
+        let stalled = self.is_blocked_by_reader(connection);
+        if let Some(slot) = self.slot(connection) {
+            slot.stalled = stalled;
+        }
+        !stalled
+    }
+
+    /// The last bytes of a reply.
+    fn end_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
+        let Some(slot) = self.slot(connection) else { return };
+        let Some(flight) = slot.flights.pop_front() else { return };
+        let held = std::mem::take(&mut slot.held);
+        let (idle, first) = (slot.flights.is_empty(), !std::mem::replace(&mut slot.proven, true));
+        if first {
+            self.reach.proven();
+        }
+        if idle {
+            self.need(now + self.host.idle);
+        }
+        let id = flight.transaction;
+        let Some(transaction) = self.transactions.remove(id) else { return };
+        match transaction.phase {
+            Phase::Tombstone(_) => {
+                self.tombstones.remove(id.0);
+                if let Some(slot) = self.slot(connection) {
+                    slot.tombstones -= 1;
+                }
+                return;
+            }
+            Phase::Streaming(_) => self.passages.remove(connection.0),
+            Phase::InFlight(_) | Phase::Queued(_) => self.deadlines.remove(id.0),
+        };
+        let Some(requester) = transaction.requester else { return };
+        self.landed(requester);
+        self.tally.replied(now.saturating_duration_since(transaction.accepted));
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
+            && account.settle(id, [&held, piece])
+        {
+            self.dirty(requester);
+        }
+    }
+
+    /// Bytes of a reply that goes on. Small ones are held; a large one is passed on; one that nobody waits for is dropped.
+    fn middle_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
+        let Some(id) = self.first_flight(connection) else { return };
+        let at = now + self.host.timeout;
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let (requester, streaming) = match (&transaction.phase, transaction.requester) {
+            (Phase::Streaming(_), requester) => (requester, true),
+            (Phase::Tombstone(_), _) => (None, false),
+            (_, requester) => (requester, false),
+        };
+        if streaming {
+            self.passages.insert(connection.0, at);
+            self.need(at);
+        }
+        let Some(requester) = requester else {
+            self.drop_held(connection);
+            return;
+        };
+        if streaming {
+            return self.pass(requester, id, &[piece]);
+        }
+        let Some(slot) = self.slot(connection) else { return };
+        if slot.held.len() + piece.len() <= HOLD {
+            slot.held.extend_from_slice(piece);
+            return;
+        }
+        let held = std::mem::take(&mut slot.held);
+        self.deadlines.remove(id.0);
+        self.passages.insert(connection.0, at);
+        self.need(at);
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.phase = Phase::Streaming(connection);
+        }
+        self.pass(requester, id, &[&held, piece]);
+    }
+
+    fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        if !pieces.iter().all(|piece| account.pass(id, piece)) {
+            // Cannot be: a requester keeps to one connection, which answers in order. If it is, no reply may be mixed
+            // into another.
+            account.standing = Standing::Cut;
+        }
+        self.dirty(requester);
+    }
+
+    pub(super) fn first_flight(&mut self, connection: ConnectionId) -> Option<TransactionId> {
+        self.slot(connection)?.flights.front().map(|flight| flight.transaction)
+    }
+
+    pub(super) fn drop_held(&mut self, connection: ConnectionId) {
+        if let Some(slot) = self.slot(connection) {
+            slot.held = Vec::new();
+        }
+    }
+
+    /// Lets a connection read again that waited for its reader.
+    pub(super) fn let_read(&mut self, connection: ConnectionId) {
+        if let Some(slot) = self.slot(connection)
+            && std::mem::take(&mut slot.stalled)
+        {
+            self.errands.wake.push(connection);
+        }
+    }
+
+    fn is_blocked_by_reader(&mut self, connection: ConnectionId) -> bool {
+        let Some(first) = self.first_flight(connection) else { return false };
+        let Some(transaction) = self.transactions.get(first) else { return false };
+        let (Phase::Streaming(_), Some(requester)) = (&transaction.phase, transaction.requester) else { return false };
+        if self.unread.at(requester.0).is_none() {
+            return false;
+        }
+        let Some(flights) = self.slot(connection).map(|slot| slot.flights.clone()) else { return false };
+        flights.iter().all(|flight| {
+            self.transactions.get(flight.transaction).is_some_and(|other| other.requester == Some(requester))
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! Requests: to a connection at once, or into the queue, or answered with why not.
+
+use std::time::Instant;
+
+use super::{Dispatch, Place, spell};
+use crate::dialect::Failure;
+use crate::pool;
+use crate::requester::Standing;
+use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
+
+impl Dispatch {
+    /// A requester has sent a complete request that the host may be sent.
+    pub fn request(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
+        if self.reach.standing() == pool::Standing::Dead {
+            let why = format!("it cannot be reached ({})", self.reach.reason());
+            return self.answer(requester, Failure::Lost, &why);
+        }
+        let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
+        if chosen.is_none() && self.queue.len() >= self.host.queue as usize {
+            let why = format!("{} requests wait for a connection already", self.queue.len());
+            return self.answer(requester, Failure::Busy, &why);
+        }
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        let phase = chosen.map_or_else(|| Phase::Queued(request.into()), Phase::InFlight);
+        let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase });
+        account.owe(id);
+        let at = now + self.host.timeout;
+        self.deadlines.insert(id.0, at);
+        match chosen {
+            Some(connection) => {
+                account.in_flight += 1;
+                account.bound = Some(connection);
+                self.send(connection, id, request, now);
+            }
+            None => {
+                self.queue.push(requester, account.bound, id);
+                self.errands.connect = true;
+            }
+        }
+        self.need(at);
+    }
+
+    /// Answers a request at once, in its turn, with a failure.
+    pub fn answer(&mut self, requester: RequesterId, failure: Failure, why: &str) {
+        let mut words = Vec::new();
+        self.word(failure, why, &mut words);
+        self.answer_with(requester, failure, &words);
+    }
+
+    /// Answers that a requester's bytes are refused; it is closed after that.
+    pub fn refuse(&mut self, requester: RequesterId, why: &str) {
+        self.intakes.remove(requester.0);
+        if self.account(requester).is_some_and(|account| account.standing == Standing::Open) {
+            self.answer(requester, Failure::Refused, why);
+            self.close(requester);
+        }
+    }
+
+    /// Answers that a command would need a connection of its own. The requester may go on.
+    pub fn refuse_session(&mut self, requester: RequesterId, command: &str) {
+        let mut words = Vec::new();
+        let name = &self.host.name;
+        let detail = format!(
+            "{command} needs a connection of its own, and host \"{name}\" is reached over shared ones; nothing was sent"
+        );
+        self.host.dialect.failure(Failure::Refused, &detail, &mut words);
+        self.answer_with(requester, Failure::Refused, &words);
+    }
+
+    fn answer_with(&mut self, requester: RequesterId, failure: Failure, words: &[u8]) {
+        self.tally.failed(failure);
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
+            account.answer(words);
+            self.dirty(requester);
+        }
+    }
+
+    /// What is to be written to a connection.
+    pub fn outgoing(&mut self, connection: ConnectionId) -> &[u8] {
+        self.slot(connection).map_or(&[], |slot| slot.outgoing.unsent())
+    }
+
+    /// A connection's socket took `count` bytes.
+    pub fn wrote(&mut self, connection: ConnectionId, count: usize, now: Instant) {
+        if let Some(slot) = self.slot(connection) {
+            slot.outgoing.wrote(count);
+            slot.used = now;
+            if !self.queue.is_empty() {
+                self.pump(now);
+            }
+        }
+    }
+
+    /// The connection that takes a request of `requester` now: its own while it has transactions in flight, else the
+    /// least busy one.
+    fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
+        if let Some(bound) = self.account(requester)?.bound {
+            return self.slot(bound).is_some_and(|slot| slot.takes_work()).then_some(bound);
+        }
+        let mut best: Option<(usize, usize)> = None;
+        let mut live = 0;
+        for (index, place) in self.slots.iter().enumerate() {
+            let Place::Open(slot) = place else { continue };
+            live += 1;
+            let load = slot.flights.len();
+            if slot.takes_work() && best.is_none_or(|(_, least)| load < least) {
+                best = Some((index, load));
+            }
+        }
+        let (index, _) = best?;
+        if let Place::Open(slot) = &self.slots[index]
+            && live < self.host.connections as usize
+            && slot.is_strained(now)
+        {
+            self.attempt.strained = true;
+            self.errands.connect = true;
+        }
+        Some(ConnectionId(key(index)))
+    }
+
+    /// Gives a request to a connection.
+    fn send(&mut self, connection: ConnectionId, id: TransactionId, request: &[u8], now: Instant) {
+        let Some(slot) = self.slot(connection) else { return };
+        let was_empty = slot.outgoing.is_empty();
+        slot.send(id, request, now);
+        if was_empty {
+            self.errands.wake.push(connection);
+        }
+    }
+
+    /// Gives queued transactions to the connections that take work, one each in turn.
+    pub(super) fn pump(&mut self, now: Instant) {
+        let mut gave = !self.queue.is_empty();
+        while std::mem::take(&mut gave) {
+            for index in 0..self.slots.len() {
+                let connection = ConnectionId(key(index));
+                if self.slot(connection).is_some_and(|slot| slot.takes_work())
+                    && let Some((requester, id)) = self.queue.take_for(connection)
+                {
+                    self.take_off(connection, requester, id, now);
+                    gave = true;
+                }
+            }
+        }
+        self.errands.connect |= self.queue.waits_for_any();
+    }
+
+    /// Moves a transaction from the queue to a connection.
+    fn take_off(&mut self, connection: ConnectionId, requester: RequesterId, id: TransactionId, now: Instant) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let Phase::Queued(request) = std::mem::replace(&mut transaction.phase, Phase::InFlight(connection)) else {
+            return;
+        };
+        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
+            account.in_flight += 1;
+            account.bound = Some(connection);
+        }
+        self.queue.bind(requester, Some(connection));
+        self.send(connection, id, &request, now);
+    }
+
+    /// Ends everything that is queued as lost: the host is dead.
+    pub(super) fn lose_queue(&mut self) {
+        let why = format!("it cannot be reached ({})", self.reach.reason());
+        for index in 0..self.accounts.len() {
+            let requester = RequesterId(key(index));
+            for id in self.queue.take_all_of(requester) {
+                self.deadlines.remove(id.0);
+                self.transactions.remove(id);
+                self.fail(requester, id, Failure::Lost, &why);
+            }
+        }
+    }
+
+    /// Why a transaction that waited in the queue ran out of time.
+    pub(super) fn why_waited(&self) -> String {
+        let waited = spell(self.host.timeout);
+        match self.reach.standing() {
+            pool::Standing::Up => format!("no connection was free within {waited}"),
+            _ => format!("it could not be reached within {waited} ({})", self.reach.reason()),
+        }
+    }
+}

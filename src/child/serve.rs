@@ -1,0 +1,195 @@
+//! Assembles the event loops of a child: one per worker, the first with the control channel besides.
+//!
+//! Enters: heritage, control channel, listeners. Leaves: when the last requester has been given what it is owed, or the
+//! drain time is over.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use super::dispatch::{Dispatch, Numbers};
+use super::tally::Tally;
+use super::worker::{Report, Worker};
+use super::{ChildError, control, share};
+use crate::config::HostSettings;
+use crate::heritage::Heritage;
+use crate::pool::{self, connect};
+use crate::requester::listener::{self, Inherited, Listener};
+
+/// Threads of the resolver, at most. A name server that does not answer must not collect threads.
+const RESOLVERS: usize = 4;
+
+/// What the child's control asks of each worker.
+pub(super) enum Order {
+    /// To tell its numbers.
+    Tell(oneshot::Sender<Told>),
+    /// To try the host now.
+    Probe,
+    /// To retire.
+    Retire,
+}
+
+/// A worker's numbers.
+pub(super) struct Told {
+    pub(super) numbers: Numbers,
+    pub(super) tally: Tally,
+    pub(super) standing: pool::Standing,
+    pub(super) reason: String,
+    pub(super) next_attempt: Option<Duration>,
+}
+
+/// Runs the child until it has retired.
+pub(super) fn run(heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+    let (report, reports) = unbounded_channel();
+    let (mut orders, mut threads) = (Vec::new(), Vec::new());
+    let workers = heritage.host.workers.max(1);
+    for index in 1..workers {
+        let (order, receiver) = unbounded_channel();
+        orders.push(order);
+        let seat = Seat::new(&heritage, index, &listeners, receiver, report.clone())?;
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        threads.push(thread.spawn(move || seat.work(std::future::ready(()))).map_err(ChildError::Runtime)?);
+    }
+    let (order, receiver) = unbounded_channel();
+    orders.push(order);
+    let seat = Seat::new(&heritage, 0, &listeners, receiver, report)?;
+    drop(listeners);
+    let done = seat.work(control::serve(heritage, control, orders, reports));
+    for thread in threads {
+        // With panic = "abort" there is no such thing as a thread that ended otherwise.
+        drop(thread.join());
+    }
+    done
+}
+
+/// What one worker is started with.
+struct Seat {
+    index: usize,
+    host: HostSettings,
+    drain: Duration,
+    listeners: Vec<Inherited>,
+    orders: UnboundedReceiver<Order>,
+    reports: UnboundedSender<Report>,
+}
+
+impl Seat {
+    fn new(
+        heritage: &Heritage,
+        index: u32,
+        listeners: &[Inherited],
+        orders: UnboundedReceiver<Order>,
+        reports: UnboundedSender<Report>,
+    ) -> Result<Self, ChildError> {
+        let listeners = listeners.iter().map(Inherited::try_clone).collect::<io::Result<_>>();
+        Ok(Self {
+            index: index as usize,
+            host: share::of(&heritage.host, index),
+            drain: heritage.drain,
+            listeners: listeners.map_err(ChildError::Listener)?,
+            orders,
+            reports,
+        })
+    }
+
+    /// Runs the event loop, and `beside` in it, until the worker has retired.
+    fn work(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
+        let runtime = runtime().map_err(ChildError::Runtime)?;
+        let local = LocalSet::new();
+        let done = local.block_on(&runtime, self.serve(beside));
+        // The resolver may hang in a thread of its own; the process does not wait for it.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
+        let worker = Rc::new(Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports));
+        for inherited in self.listeners {
+            let listener = Listener::adopt(inherited).map_err(ChildError::Listener)?;
+            tokio::task::spawn_local(listener::accept(Rc::clone(&worker), listener));
+        }
+        tokio::task::spawn_local(connect::serve(Rc::clone(&worker)));
+        tokio::task::spawn_local(expire(Rc::clone(&worker)));
+        tokio::task::spawn_local(beside);
+        let mut orders = self.orders;
+        while obey(&worker, orders.recv().await) {}
+        worker.retire();
+        // What is owed after the drain time is owed no longer.
+        let drained = tokio::time::timeout(self.drain, until_empty(&worker));
+        let mut drained = std::pin::pin!(drained);
+        while let Some(order) = tokio::select! { _ = &mut drained => None, order = orders.recv() => Some(order) } {
+            if order.is_none() {
+                drop(drained.await);
+                break;
+            }
+            obey(&worker, order);
+        }
+        Ok(())
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()
+}
+
+/// Carries out an order. Returns whether the worker goes on: not if it is to retire, or if nobody can order it to any more.
+fn obey(worker: &Worker, order: Option<Order>) -> bool {
+    match order {
+        Some(Order::Tell(answer)) => drop(answer.send(tell(worker))),
+        Some(Order::Probe) => worker.with(|dispatch| dispatch.probe(Instant::now())),
+        Some(Order::Retire) | None => return false,
+    }
+    true
+}
+
+fn tell(worker: &Worker) -> Told {
+    worker.look(|dispatch| {
+        let (reach, now) = (dispatch.reach(), Instant::now());
+        Told {
+            numbers: dispatch.numbers(),
+            tally: dispatch.tally.clone(),
+            standing: reach.standing(),
+            reason: reach.reason().to_owned(),
+            next_attempt: reach.not_before().map(|at| at.saturating_duration_since(now)),
+        }
+    })
+}
+
+async fn until_empty(worker: &Worker) {
+    poll_fn(|cx| {
+        loop {
+            if worker.look(Dispatch::requesters) == 0 {
+                return Poll::Ready(());
+            }
+            if worker.bells.emptied.poll_rung(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+/// Lets time end what it ends: sleeps until the dispatch's alarm, which may be moved to an earlier time.
+async fn expire(worker: Rc<Worker>) {
+    loop {
+        let alarm = worker.look(Dispatch::alarm);
+        let rung = poll_fn(|cx| worker.bells.timer.poll_rung(cx));
+        let passed = match alarm {
+            None => {
+                rung.await;
+                false
+            }
+            Some(at) => tokio::time::timeout_at(at.into(), rung).await.is_err(),
+        };
+        if passed {
+            worker.with(|dispatch| dispatch.expire(Instant::now()));
+        }
+    }
+}

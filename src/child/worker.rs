@@ -1,0 +1,294 @@
+//! A worker: one event loop with its share of the pool. It carries the dispatch's decisions to the sockets.
+//!
+//! Enters: calls of the tasks of this loop. Leaves: bytes in requesters' sockets, and wake-ups. Promised: after every
+//! call into the dispatch its errands are done at once, each requester is written to once, and no borrow of the dispatch
+//! outlives the call.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::dispatch::Dispatch;
+use crate::pool;
+use crate::requester::Standing;
+use crate::system::stream::WriteHalf;
+use crate::work::{ConnectionId, RequesterId};
+
+/// Bytes that are read at once from any socket. One buffer serves all sockets of a worker, for nothing stays in it.
+const SCRATCH: usize = 64 * 1024;
+
+/// What a worker reports to the child's own task.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Which worker.
+    pub worker: usize,
+    /// How the host stands for it.
+    pub standing: pool::Standing,
+    /// Why.
+    pub reason: String,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    dispatch: RefCell<Dispatch>,
+    scratch: RefCell<Vec<u8>>,
+    requesters: RefCell<Vec<Option<Line>>>,
+    connections: RefCell<Vec<Option<Waker>>>,
+    /// The tasks that there is one of each.
+    pub bells: Bells,
+    retiring: Cell<bool>,
+    reports: UnboundedSender<Report>,
+}
+
+/// Wakers of the tasks that there is one of each.
+#[derive(Debug, Default)]
+pub struct Bells {
+    /// Opens connections.
+    pub connector: Bell,
+    /// Calls [`Dispatch::expire`].
+    pub timer: Bell,
+    /// Accept requesters.
+    pub acceptors: RefCell<Vec<Rc<Bell>>>,
+    /// Waits for the last requester to leave.
+    pub emptied: Bell,
+}
+
+/// Wakes one task; rung before the task waits, it does not wait.
+#[derive(Debug, Default)]
+pub struct Bell {
+    waker: RefCell<Option<Waker>>,
+    rung: Cell<bool>,
+}
+
+/// The way to one requester.
+#[derive(Debug)]
+struct Line {
+    write: WriteHalf,
+    session: Option<Waker>,
+}
+
+impl Bell {
+    /// Wakes the task.
+    pub fn ring(&self) {
+        self.rung.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Ready once the bell has been rung since the last time that it was ready.
+    pub fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.rung.take() {
+            return Poll::Ready(());
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Worker {
+    /// A worker that does what `dispatch` decides.
+    #[must_use]
+    pub fn new(index: usize, dispatch: Dispatch, reports: UnboundedSender<Report>) -> Self {
+        Self {
+            index,
+            dispatch: RefCell::new(dispatch),
+            scratch: RefCell::default(),
+            requesters: RefCell::default(),
+            connections: RefCell::default(),
+            bells: Bells::default(),
+            retiring: Cell::new(false),
+            reports,
+        }
+    }
+
+    /// Calls the dispatch and does its errands.
+    pub fn with<T>(&self, call: impl FnOnce(&mut Dispatch) -> T) -> T {
+        let mut dispatch = self.dispatch.borrow_mut();
+        let result = call(&mut dispatch);
+        self.run_errands(&mut dispatch);
+        result
+    }
+
+    /// Looks at the dispatch.
+    pub fn look<T>(&self, call: impl FnOnce(&Dispatch) -> T) -> T {
+        call(&self.dispatch.borrow())
+    }
+
+    /// Lends the buffer for one read. Between borrowing and giving back nothing else of this loop runs.
+    pub fn with_scratch<T>(&self, call: impl FnOnce(&mut [u8]) -> T) -> T {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH, 0);
+        }
+        call(&mut scratch)
+    }
+
+    /// A requester joins, with the way to it.
+    pub fn join(&self, write: WriteHalf) -> RequesterId {
+        let id = self.with(Dispatch::join);
+        put(&mut self.requesters.borrow_mut(), id.index(), Line { write, session: None });
+        id
+    }
+
+    /// A requester has left.
+    pub fn leave(&self, requester: RequesterId) {
+        let line = self.requesters.borrow_mut().get_mut(requester.index()).and_then(Option::take);
+        drop(line);
+        self.with(|dispatch| dispatch.leave(requester));
+        for acceptor in self.bells.acceptors.borrow().iter() {
+            acceptor.ring();
+        }
+        if self.look(Dispatch::requesters) == 0 {
+            self.bells.emptied.ring();
+        }
+    }
+
+    /// Lets the dispatch wake this session when something about its requester changes.
+    pub fn attend(&self, requester: RequesterId, cx: &Context<'_>) {
+        if let Some(Some(line)) = self.requesters.borrow_mut().get_mut(requester.index()) {
+            renew(&mut line.session, cx);
+        }
+    }
+
+    /// Lets the dispatch wake this connection's task.
+    pub fn attend_connection(&self, connection: ConnectionId, cx: &Context<'_>) {
+        let mut connections = self.connections.borrow_mut();
+        if let Some(Some(waker)) = connections.get_mut(connection.index())
+            && waker.will_wake(cx.waker())
+        {
+            return;
+        }
+        put(&mut connections, connection.index(), cx.waker().clone());
+    }
+
+    /// Writes to a requester when its socket takes bytes again. Ready once there is nothing to write.
+    pub fn poll_flush(&self, requester: RequesterId, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.look(|dispatch| dispatch.account(requester).is_none_or(|account| account.unread() == 0)) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(Some(line)) = self.requesters.borrow().get(requester.index()) {
+                std::task::ready!(line.write.poll_write_ready(cx))?;
+            }
+            let mut dispatch = self.dispatch.borrow_mut();
+            self.flush(&mut dispatch, requester)?;
+        }
+    }
+
+    /// Ends the sending direction of a requester's socket.
+    pub fn poll_shutdown(&self, requester: RequesterId, cx: &mut Context<'_>) -> Poll<()> {
+        match self.requesters.borrow_mut().get_mut(requester.index()) {
+            Some(Some(line)) => line.write.poll_shutdown(cx).map(drop),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Whether this worker is on its way out.
+    #[must_use]
+    pub fn is_retiring(&self) -> bool {
+        self.retiring.get()
+    }
+
+    /// Retires: acceptors stop, each session ends when its requester is owed nothing.
+    pub fn retire(&self) {
+        self.retiring.set(true);
+        for acceptor in self.bells.acceptors.borrow().iter() {
+            acceptor.ring();
+        }
+        for line in self.requesters.borrow_mut().iter_mut().flatten() {
+            line.wake();
+        }
+        self.bells.emptied.ring();
+    }
+
+    fn run_errands(&self, dispatch: &mut Dispatch) {
+        while let Some(requester) = dispatch.errands.flush.pop() {
+            dispatch.flushing(requester);
+            // An error here is the requester's end; its session meets it when it is woken.
+            if self.flush(dispatch, requester).is_err() {
+                self.wake_session(requester);
+            }
+        }
+        while let Some(connection) = dispatch.errands.wake.pop() {
+            if let Some(Some(waker)) = self.connections.borrow().get(connection.index()) {
+                waker.wake_by_ref();
+            }
+        }
+        if std::mem::take(&mut dispatch.errands.connect) {
+            self.bells.connector.ring();
+        }
+        if std::mem::take(&mut dispatch.errands.timer) {
+            self.bells.timer.ring();
+        }
+        if std::mem::take(&mut dispatch.errands.reach) {
+            self.report(dispatch);
+        }
+    }
+
+    /// Writes what a requester's socket takes at once, and wakes its session if that leaves it something to do.
+    fn flush(&self, dispatch: &mut Dispatch, requester: RequesterId) -> io::Result<()> {
+        let mut requesters = self.requesters.borrow_mut();
+        let Some(Some(line)) = requesters.get_mut(requester.index()) else { return Ok(()) };
+        let now = Instant::now();
+        let written = loop {
+            let Some(account) = dispatch.account(requester) else { return Ok(()) };
+            if account.unread() == 0 {
+                break Ok(());
+            }
+            match line.write.try_write(account.unsent()) {
+                Ok(count) => dispatch.took(requester, count, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    dispatch.took(requester, 0, now);
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        let Some(account) = dispatch.account(requester) else { return written };
+        if account.unread() > 0 || account.paused || account.standing != Standing::Open || self.retiring.get() {
+            line.wake();
+        }
+        written
+    }
+
+    fn wake_session(&self, requester: RequesterId) {
+        if let Some(Some(line)) = self.requesters.borrow_mut().get_mut(requester.index()) {
+            line.wake();
+        }
+    }
+
+    fn report(&self, dispatch: &Dispatch) {
+        let reach = dispatch.reach();
+        let report = Report { worker: self.index, standing: reach.standing(), reason: reach.reason().to_owned() };
+        // The receiver is gone only when the child ends.
+        drop(self.reports.send(report));
+    }
+}
+
+impl Line {
+    fn wake(&mut self) {
+        if let Some(session) = &self.session {
+            session.wake_by_ref();
+        }
+    }
+}
+
+fn renew(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+}
+
+fn put<T>(table: &mut Vec<Option<T>>, index: usize, entry: T) {
+    while table.len() <= index {
+        table.push(None);
+    }
+    table[index] = Some(entry);
+}

@@ -1,0 +1,114 @@
+//! One connection's task: what the host sends to the dispatch, what the dispatch wants sent to the host.
+//!
+//! Enters: an open socket. Leaves: bytes both ways. Promised: what many requesters sent in one turn of the loop leaves in
+//! one write; reading comes before writing, so that bytes which came unasked are noticed before a request could be taken
+//! for their cause.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tracing::{debug, warn};
+
+use crate::child::worker::Worker;
+use crate::system::stream::{ReadHalf, Stream, WriteHalf};
+use crate::work::ConnectionId;
+
+/// Serves a connection that was just opened.
+pub fn start(worker: &Rc<Worker>, stream: Stream) {
+    let connection = worker.with(|dispatch| dispatch.opened(Instant::now()));
+    let (read, write) = stream.into_split();
+    tokio::task::spawn_local(Exchange { worker: Rc::clone(worker), connection, read, write });
+}
+
+/// See the head of this file.
+struct Exchange {
+    worker: Rc<Worker>,
+    connection: ConnectionId,
+    read: ReadHalf,
+    write: WriteHalf,
+}
+
+impl Exchange {
+    /// Ready when the connection has ended, with the reason if it ended here.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        if let Some(reason) = self.worker.look(|dispatch| dispatch.ended(self.connection).map(str::to_owned)) {
+            return Poll::Ready(reason);
+        }
+        if let Poll::Ready(reason) = self.poll_replies(cx) {
+            return Poll::Ready(reason);
+        }
+        self.poll_requests(cx)
+    }
+
+    fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        let (worker, connection) = (Rc::clone(&self.worker), self.connection);
+        loop {
+            if !worker.with(|dispatch| dispatch.may_receive(connection)) {
+                return Poll::Pending;
+            }
+            let received = worker.with_scratch(|scratch| {
+                let count = ready!(self.read.poll_read(cx, scratch)).map_err(|error| plain(&error))?;
+                if count == 0 {
+                    return Poll::Ready(Err("the host closed it".to_owned()));
+                }
+                Poll::Ready(worker.with(|dispatch| dispatch.received(connection, &scratch[..count], Instant::now())))
+            });
+            if let Err(reason) = ready!(received) {
+                return Poll::Ready(reason);
+            }
+        }
+    }
+
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        let (worker, connection) = (&self.worker, self.connection);
+        loop {
+            let written = worker.with(|dispatch| {
+                let bytes = dispatch.outgoing(connection);
+                if bytes.is_empty() {
+                    return Poll::Pending;
+                }
+                let count = ready!(self.write.poll_write(cx, bytes))?;
+                dispatch.wrote(connection, count, Instant::now());
+                Poll::Ready(io::Result::Ok(()))
+            });
+            if let Err(error) = ready!(written) {
+                return Poll::Ready(plain(&error));
+            }
+        }
+    }
+}
+
+impl Future for Exchange {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.worker.attend_connection(self.connection, cx);
+        let reason = ready!(self.poll_exchange(cx));
+        let cost = self.worker.with(|dispatch| dispatch.broke(self.connection, &reason, Instant::now()));
+        if cost.unknown > 0 {
+            warn!(
+                "a connection ended ({reason}): {} transactions unknown, {} to be sent again",
+                cost.unknown, cost.requeued
+            );
+        } else {
+            debug!("a connection ended ({reason}): {} transactions to be sent again", cost.requeued);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.worker.with(|dispatch| dispatch.released(self.connection));
+    }
+}
+
+/// An I/O error for people.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

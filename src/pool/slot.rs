@@ -1,0 +1,154 @@
+//! One connection as the dispatch sees it: what is to be written, what is in flight, and the reply that is coming. Pure.
+//!
+//! Enters: requests to send, bytes that the host sent. Leaves: pieces of replies, each with the transaction to which it
+//! belongs. Promised: replies are matched to requests by their order alone; whatever breaks that order (a reply that
+//! nobody asked for, one that comes before its request was sent, bytes that are no reply) ends the connection, and
+//! nobody is served from it any more.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::Outgoing;
+use crate::dialect::{Dialect, Fed, ReplyFramer};
+use crate::work::TransactionId;
+
+/// A reply up to this size is held until it is whole; a larger one is passed on as it comes (bytes).
+pub const HOLD: usize = 64 * 1024;
+
+/// A connection takes no further request while so much is still unsent: what the host does not take waits in the queue,
+/// where it can go elsewhere (bytes).
+const UNSENT: usize = 256 * 1024;
+
+/// A further connection is wanted when the least busy one owes more replies than this …
+const STRAINED_BY: usize = 64;
+
+/// … or has owed one for longer than this.
+const STRAINED_AFTER: Duration = Duration::from_millis(10);
+
+/// One connection.
+#[derive(Debug)]
+pub struct Slot {
+    /// What is to be written.
+    pub outgoing: Outgoing,
+    /// What is in flight, in the order of sending.
+    pub flights: VecDeque<Flight>,
+    /// The beginning of a reply that is not complete.
+    pub held: Vec<u8>,
+    /// Whether it is not read for now, because the only requester that it serves does not read its reply.
+    pub stalled: bool,
+    /// How many of the flights are tombstones; while there is one the connection takes no new work.
+    pub tombstones: u32,
+    /// Whether it has given a reply.
+    pub proven: bool,
+    /// When it was opened.
+    pub opened: Instant,
+    /// When it was last used.
+    pub used: Instant,
+    framer: ReplyFramer,
+    pipeline: usize,
+}
+
+/// One transaction in flight.
+#[derive(Debug, Clone, Copy)]
+pub struct Flight {
+    /// Which.
+    pub transaction: TransactionId,
+    /// The position of its request in [`Slot::outgoing`].
+    pub start: u64,
+    /// The length of its request in bytes.
+    pub length: usize,
+    /// When it was given to the connection.
+    pub given: Instant,
+}
+
+/// A piece of what the host sent, and what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// So many bytes, which end the first flight's reply.
+    End(usize),
+    /// All bytes, and the reply goes on.
+    Middle,
+}
+
+impl Slot {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(dialect: Dialect, max_reply: u64, pipeline: u32, now: Instant) -> Self {
+        Self {
+            outgoing: Outgoing::default(),
+            flights: VecDeque::new(),
+            held: Vec::new(),
+            stalled: false,
+            tombstones: 0,
+            proven: false,
+            opened: now,
+            used: now,
+            framer: ReplyFramer::new(dialect, max_reply),
+            pipeline: pipeline as usize,
+        }
+    }
+
+    /// Whether it may be given a transaction now.
+    #[must_use]
+    pub fn takes_work(&self) -> bool {
+        self.tombstones == 0
+            && !self.stalled
+            && self.flights.len() < self.pipeline
+            && self.outgoing.unsent().len() < UNSENT
+    }
+
+    /// Whether another connection would help, although this one takes work.
+    #[must_use]
+    pub fn is_strained(&self, now: Instant) -> bool {
+        let owing = self.flights.front().is_some_and(|first| now.duration_since(first.given) > STRAINED_AFTER);
+        owing || self.flights.len() > STRAINED_BY
+    }
+
+    /// Takes a transaction. Its bytes are written by the connection's task when it is next woken.
+    pub fn send(&mut self, transaction: TransactionId, request: &[u8], now: Instant) {
+        let start = self.outgoing.append(request);
+        self.flights.push_back(Flight { transaction, start, length: request.len(), given: now });
+    }
+
+    /// Whether not one byte of this flight's request was handed to the kernel.
+    #[must_use]
+    pub fn never_sent(&self, flight: &Flight) -> bool {
+        flight.start >= self.outgoing.position()
+    }
+
+    /// Takes a flight out that was never sent.
+    pub fn withdraw(&mut self, transaction: TransactionId) -> bool {
+        let Some(index) = self.flights.iter().position(|flight| flight.transaction == transaction) else {
+            return false;
+        };
+        let flight = self.flights[index];
+        if !self.never_sent(&flight) {
+            return false;
+        }
+        self.outgoing.withdraw(flight.start, flight.length);
+        self.flights.remove(index);
+        for later in self.flights.iter_mut().skip(index) {
+            later.start -= flight.length as u64;
+        }
+        true
+    }
+
+    /// Finds out what the bytes that the host sent are for the first flight.
+    ///
+    /// # Errors
+    /// What is wrong with them, for people; the connection must then be closed.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, String> {
+        let Some(first) = self.flights.front() else {
+            return Err("the host sent a reply that nobody asked for".to_owned());
+        };
+        if first.start + first.length as u64 > self.outgoing.position() {
+            return Err("the host sent a reply before it had been sent the request".to_owned());
+        }
+        match self.framer.feed(bytes) {
+            Fed::Complete(length) => Ok(Piece::End(length)),
+            Fed::Partial => Ok(Piece::Middle),
+            Fed::Malformed(what) => Err(format!("the host sent something that is no reply: {what}")),
+            Fed::TooLarge => Err("the host sent a reply larger than max_reply".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From a requester's bytes to whole requests. Pure.
+//!
+//! Enters: bytes as they were read. Leaves: each request's bytes in one piece, as long as more are wanted. Promised: what
+//! is complete in one read is never copied; between requests nothing is held.
+
+use crate::dialect::{Dialect, Fed, RequestFramer};
+
+/// What the taker of a request wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The next request.
+    GoOn,
+    /// A pause: further bytes are kept until [`Intake::take`] is called again.
+    Pause,
+}
+
+/// Why a requester's bytes are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// They are not of the dialect.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// A request is larger than `max_request`.
+    #[error("the request is larger than max_request")]
+    TooLarge,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Intake {
+    framer: RequestFramer,
+    /// The bytes of a request that is not complete, then bytes that nobody has looked at.
+    held: Vec<u8>,
+    /// How many of them the framer has been fed.
+    fed: usize,
+}
+
+impl Intake {
+    /// For requests of `dialect`, each at most `max_request` bytes.
+    #[must_use]
+    pub fn new(dialect: Dialect, max_request: u64) -> Self {
+        Self { framer: RequestFramer::new(dialect, max_request), held: Vec::new(), fed: 0 }
+    }
+
+    /// Takes freshly read bytes and gives each complete request to `taker`.
+    ///
+    /// # Errors
+    /// Why the bytes cannot be taken; nothing after that can be.
+    pub fn take(&mut self, fresh: &[u8], taker: &mut impl FnMut(&[u8]) -> Flow) -> Result<(), Refusal> {
+        if self.held.is_empty() {
+            let (start, fed) = self.scan(fresh, 0, taker)?;
+            self.held.extend_from_slice(&fresh[start..]);
+            self.fed = fed - start;
+            return Ok(());
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(fresh);
+        let (start, fed) = self.scan(&held, self.fed, taker)?;
+        if start < held.len() {
+            held.drain(..start);
+            self.held = held;
+        }
+        self.fed = fed - start;
+        Ok(())
+    }
+
+    /// Whether the beginning of a request waits for its end.
+    #[must_use]
+    pub fn is_within_request(&self) -> bool {
+        self.fed > 0
+    }
+
+    /// Whether bytes wait that nobody has looked at.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.held.len() > self.fed
+    }
+
+    /// Feeds the framer from `fed` on. Returns where the first incomplete request begins, and how far was fed.
+    fn scan(
+        &mut self,
+        bytes: &[u8],
+        mut fed: usize,
+        taker: &mut impl FnMut(&[u8]) -> Flow,
+    ) -> Result<(usize, usize), Refusal> {
+        let mut start = 0;
+        while fed < bytes.len() {
+            match self.framer.feed(&bytes[fed..]) {
+                Fed::Partial => fed = bytes.len(),
+                Fed::Complete(length) => {
+                    fed += length;
+                    let flow = taker(&bytes[start..fed]);
+                    start = fed;
+                    if flow == Flow::Pause {
+                        break;
+                    }
+                }
+                Fed::Malformed(what) => return Err(Refusal::Malformed(what)),
+                Fed::TooLarge => return Err(Refusal::TooLarge),
+            }
+        }
+        Ok((start, fed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_split_and_every_pause_gives_the_same_requests(
+            lines in prop::collection::vec("[a-z]{0,30}", 1..30),
+            cuts in prop::collection::vec(1usize..40, 1..40),
+            pauses in prop::collection::vec(any::<bool>(), 1..20),
+        ) {
+            let bytes: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect();
+            let mut intake = Intake::new(Dialect::Line, 1000);
+            let (mut got, mut pauses) = (Vec::new(), pauses.iter().cycle());
+            let mut rest = bytes.as_slice();
+            for cut in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                intake.take(now, &mut |request| {
+                    got.push(String::from_utf8(request.to_vec()).unwrap());
+                    if *pauses.next().unwrap() { Flow::Pause } else { Flow::GoOn }
+                }).unwrap();
+                rest = later;
+                if rest.is_empty() && !intake.has_more() { break; }
+            }
+            let expected: Vec<_> = lines.iter().map(|line| format!("{line}\n")).collect();
+            prop_assert_eq!(got, expected);
+            prop_assert!(!intake.is_within_request());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Listeners: accept requesters, as many as there may be at once.
+//!
+//! Enters: an inherited listener. Leaves: a session for each accepted socket. Promised: at the bound, and when the process
+//! has no descriptor left, accepting pauses: newcomers wait in the listener's backlog.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tracing::warn;
+
+use super::session::Session;
+use crate::child::worker::{Bell, Worker};
+use crate::heritage::ListenerKind;
+use crate::system::stream::Stream;
+
+/// How long accepting pauses after an error, which is nearly always a lack of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that was inherited.
+#[derive(Debug)]
+pub enum Listener {
+    /// `NAME.sock`.
+    Unix(UnixListener),
+    /// The loopback listener of `listen=`.
+    Tcp(TcpListener),
+}
+
+/// A listener as it was inherited, not yet in any event loop.
+#[derive(Debug)]
+pub enum Inherited {
+    /// `NAME.sock`.
+    Unix(std::os::unix::net::UnixListener),
+    /// The loopback listener of `listen=`.
+    Tcp(std::net::TcpListener),
+}
+
+impl Inherited {
+    /// Takes a listener of the given kind.
+    #[must_use]
+    pub fn new(listener: OwnedFd, kind: ListenerKind) -> Self {
+        match kind {
+            ListenerKind::Unix => Self::Unix(listener.into()),
+            ListenerKind::Tcp => Self::Tcp(listener.into()),
+        }
+    }
+
+    /// A copy for another event loop.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+        }
+    }
+}
+
+impl Listener {
+    /// Takes a listener into the current event loop.
+    ///
+    /// # Errors
+    /// Those of the event loop.
+    pub fn adopt(inherited: Inherited) -> io::Result<Self> {
+        match inherited {
+            Inherited::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener).map(Self::Unix)
+            }
+            Inherited::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Self::Tcp)
+            }
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| {
+                // A reply must not wait for the next one. The socket works without, only slower.
+                drop(stream.set_nodelay(true));
+                Stream::Tcp(stream)
+            }),
+        }
+    }
+}
+
+/// Accepts requesters until the worker retires.
+pub async fn accept(worker: Rc<Worker>, listener: Listener) {
+    let bell = Rc::new(Bell::default());
+    worker.bells.acceptors.borrow_mut().push(Rc::clone(&bell));
+    while !worker.is_retiring() {
+        match std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx)).await {
+            Next::Accepted(stream) => {
+                tokio::task::spawn_local(Session::new(&worker, stream));
+            }
+            Next::Look => {}
+            Next::Failed(error) => {
+                warn!(%error, "cannot accept a requester; trying again in 100 ms");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+enum Next {
+    Accepted(Stream),
+    Failed(io::Error),
+    /// Something has changed: perhaps the worker retires, perhaps there is room again.
+    Look,
+}
+
+fn poll_next(worker: &Worker, listener: &Listener, bell: &Bell, cx: &mut Context<'_>) -> Poll<Next> {
+    if bell.poll_rung(cx).is_ready() {
+        return Poll::Ready(Next::Look);
+    }
+    if worker.look(|dispatch| dispatch.requesters() >= dispatch.host().requesters as usize) {
+        return Poll::Pending;
+    }
+    listener.poll_accept(cx).map(|accepted| accepted.map_or_else(Next::Failed, Next::Accepted))
+}

@@ -1,0 +1,211 @@
+//! One requester's session: reads its requests, lets the dispatch write its replies, ends when nothing is owed.
+//!
+//! Enters: an accepted socket. Leaves: requests to the dispatch. Promised: whatever is refused is answered before the
+//! socket is closed; one that only shuts down its sending side is still owed its replies; one that hangs up is dropped.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use tracing::debug;
+
+use super::{Flow, Intake, Standing};
+use crate::child::dispatch::Dispatch;
+use crate::child::worker::Worker;
+use crate::dialect::{Dialect, Wish};
+use crate::system::stream::{ReadHalf, Stream};
+use crate::work::RequesterId;
+
+/// How long a refused requester may go on sending what nobody reads any more. Closing a socket that has unread bytes
+/// would make the kernel reset it, and the refusal might be lost before it was read.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Session {
+    worker: Rc<Worker>,
+    requester: RequesterId,
+    read: ReadHalf,
+    intake: Intake,
+    /// It will send no more.
+    ended: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// How reading went.
+enum Read {
+    /// Something may have changed; look again.
+    Again,
+    /// The requester is gone or may go.
+    Done,
+}
+
+impl Session {
+    /// A session for an accepted socket.
+    #[must_use]
+    pub fn new(worker: &Rc<Worker>, stream: Stream) -> Self {
+        let (read, write) = stream.into_split();
+        let requester = worker.join(write);
+        let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
+        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None }
+    }
+
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.linger.is_some() {
+                return self.poll_linger(cx);
+            }
+            let Some((standing, settled)) = self.worker.look(|dispatch| {
+                dispatch.account(self.requester).map(|account| (account.standing, account.is_settled()))
+            }) else {
+                return Poll::Ready(());
+            };
+            if standing == Standing::Cut {
+                return Poll::Ready(());
+            }
+            let flushed = match self.worker.poll_flush(self.requester, cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                polled => polled.is_ready(),
+            };
+            if standing == Standing::Closing {
+                if !(flushed && settled) {
+                    return Poll::Pending;
+                }
+                self.begin_to_linger();
+                continue;
+            }
+            match ready!(self.poll_requests(cx)) {
+                Read::Again => {}
+                Read::Done => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Reads requests, as far as the requester may be read.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if !self.worker.with(|dispatch| dispatch.may_read(self.requester)) {
+            return Poll::Pending;
+        }
+        if self.intake.has_more() {
+            self.take(&[]);
+            return Poll::Ready(Read::Again);
+        }
+        let worker = Rc::clone(&self.worker);
+        let polled = worker.with_scratch(|scratch| {
+            let count = ready!(self.read.poll_read(cx, scratch))?;
+            self.take(&scratch[..count]);
+            Poll::Ready(io::Result::Ok(count))
+        });
+        match polled {
+            Poll::Pending if self.worker.is_retiring() && self.owes_nothing() => Poll::Ready(Read::Done),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_requests()),
+            Poll::Ready(Ok(_)) => Poll::Ready(Read::Again),
+            Poll::Ready(Err(error)) => {
+                debug!(requester = self.requester.0, %error, "a requester's socket broke");
+                Poll::Ready(Read::Done)
+            }
+        }
+    }
+
+    /// Takes requests from bytes.
+    fn take(&mut self, bytes: &[u8]) {
+        let (requester, intake) = (self.requester, &mut self.intake);
+        self.worker.with(|dispatch| {
+            let now = Instant::now();
+            let dialect = dispatch.host().dialect;
+            let taken = intake.take(bytes, &mut |request| one_request(dispatch, requester, dialect, request, now));
+            if let Err(refusal) = taken {
+                dispatch.refuse(requester, &refusal.to_string());
+            } else {
+                dispatch.within_request(requester, intake.is_within_request(), now);
+            }
+        });
+    }
+
+    /// The requester sends no more. Whether it still listens decides whether anything is owed.
+    fn end_of_requests(&mut self) -> Read {
+        if self.read.is_hung_up() {
+            return Read::Done;
+        }
+        self.ended = true;
+        let within = self.intake.is_within_request();
+        self.worker.with(|dispatch| {
+            if within {
+                dispatch.refuse(self.requester, "the request ended before it was complete");
+            }
+            dispatch.close(self.requester);
+        });
+        Read::Again
+    }
+
+    fn owes_nothing(&self) -> bool {
+        self.worker.look(|dispatch| dispatch.account(self.requester).is_none_or(super::Account::is_settled))
+    }
+
+    fn begin_to_linger(&mut self) {
+        let patience = if self.ended { Duration::ZERO } else { LINGER };
+        self.linger = Some(Box::pin(tokio::time::sleep(patience)));
+    }
+
+    /// Reads and drops what a refused requester still sends, until it has read its answer and closes, or for a while.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.worker.poll_shutdown(self.requester, cx));
+        let worker = Rc::clone(&self.worker);
+        loop {
+            if self.linger.as_mut().is_none_or(|linger| linger.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(());
+            }
+            let polled = worker.with_scratch(|scratch| self.read.poll_read(cx, scratch));
+            if !matches!(ready!(polled), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.worker.attend(self.requester, cx);
+        self.poll_session(cx)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.worker.leave(self.requester);
+    }
+}
+
+/// What one complete request wants.
+fn one_request(
+    dispatch: &mut Dispatch,
+    requester: RequesterId,
+    dialect: Dialect,
+    request: &[u8],
+    now: Instant,
+) -> Flow {
+    match dialect.wish(request) {
+        Wish::Forward => dispatch.request(requester, request, now),
+        Wish::ForwardAs(request) => dispatch.request(requester, &request, now),
+        Wish::Nothing => {}
+        Wish::Session { command, then_close } => {
+            dispatch.refuse_session(requester, &command);
+            if then_close {
+                dispatch.close(requester);
+                return Flow::Pause;
+            }
+        }
+        Wish::Malformed(what) => {
+            dispatch.refuse(requester, what);
+            return Flow::Pause;
+        }
+    }
+    if dispatch.may_read(requester) { Flow::GoOn } else { Flow::Pause }
+}

@@ -1,0 +1,352 @@
+//! The work queue: transactions that wait for a connection, in turns between requesters.
+//!
+//! Enters: transactions with their requester, and the connection to which that requester is bound (it has transactions
+//! in flight there, and its next ones must follow them). Leaves: the transaction whose turn it is on a given connection.
+//!
+//! Promised: one requester's transactions leave in the order in which they came; a requester that has ten thousand of
+//! them delays the others by one turn; every operation takes constant time, but that a lane which changes its ring walks
+//! past the lanes that had a turn since its own (a handful).
+//!
+//! Each requester has a *lane*. A lane with work stands in one *ring*: that of the connection to which it is bound, or
+//! the ring of those who may go anywhere. A lane whose turn has come gives one transaction and goes to the end of its
+//! ring. Turns are numbered across rings, so that a connection serves its own ring and the common one as if they were
+//! one.
+
+use std::collections::VecDeque;
+
+use super::{ConnectionId, RequesterId, TransactionId};
+
+/// No neighbour, no ring.
+const NONE: u32 = u32::MAX;
+
+/// The ring of the lanes that are not bound; connection `n` has ring `n + 1`.
+const ANYWHERE: u32 = 0;
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Queue {
+    lanes: Vec<Lane>,
+    rings: Vec<Ring>,
+    waiting: usize,
+    anywhere: usize,
+    /// The numbers of the next turn at the end and at the head.
+    next_turn: i64,
+    head_turn: i64,
+}
+
+#[derive(Debug)]
+struct Lane {
+    work: VecDeque<TransactionId>,
+    ring: u32,
+    before: u32,
+    after: u32,
+    turn: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    first: u32,
+    last: u32,
+}
+
+impl Queue {
+    /// How many transactions wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Whether a requester that is bound to no connection has work waiting: a further connection would help.
+    #[must_use]
+    pub fn waits_for_any(&self) -> bool {
+        self.anywhere > 0
+    }
+
+    /// Whether `requester` has work waiting, which its next transactions must not overtake.
+    #[must_use]
+    pub fn has(&self, requester: RequesterId) -> bool {
+        self.lanes.get(requester.index()).is_some_and(|lane| !lane.work.is_empty())
+    }
+
+    /// Adds a transaction at the end of its requester's lane.
+    pub fn push(&mut self, requester: RequesterId, bound: Option<ConnectionId>, transaction: TransactionId) {
+        self.lane(requester).work.push_back(transaction);
+        self.waiting += 1;
+        if self.lanes[requester.index()].ring == NONE {
+            self.next_turn += 1;
+            self.enter(requester.0, ring_of(bound), self.next_turn);
+        }
+    }
+
+    /// Puts a transaction back to the head: it had been given to a connection that broke before it was sent.
+    pub fn push_back_to_head(
+        &mut self,
+        requester: RequesterId,
+        bound: Option<ConnectionId>,
+        transaction: TransactionId,
+    ) {
+        self.lane(requester).work.push_front(transaction);
+        self.waiting += 1;
+        self.leave(requester.0);
+        self.head_turn -= 1;
+        self.enter(requester.0, ring_of(bound), self.head_turn);
+    }
+
+    /// The transaction whose turn it is on `connection`, with its requester.
+    pub fn take_for(&mut self, connection: ConnectionId) -> Option<(RequesterId, TransactionId)> {
+        let own = self.first_of(ring_of(Some(connection)));
+        let any = self.first_of(ANYWHERE);
+        let requester = match (own, any) {
+            (Some(own), Some(any)) if self.turn(any) < self.turn(own) => any,
+            (Some(own), _) => own,
+            (None, any) => any?,
+        };
+        let ring = self.lanes[requester as usize].ring;
+        self.leave(requester);
+        let lane = &mut self.lanes[requester as usize];
+        let taken = lane.work.pop_front()?;
+        self.waiting -= 1;
+        if lane.work.is_empty() {
+            lane.work.shrink_to(0);
+        } else {
+            self.next_turn += 1;
+            self.enter(requester, ring, self.next_turn);
+        }
+        Some((RequesterId(requester), taken))
+    }
+
+    /// Takes out the oldest transaction of `requester` (its deadline has passed).
+    pub fn take_first_of(&mut self, requester: RequesterId) -> Option<TransactionId> {
+        let lane = self.lanes.get_mut(requester.index())?;
+        let taken = lane.work.pop_front()?;
+        self.waiting -= 1;
+        if lane.work.is_empty() {
+            lane.work.shrink_to(0);
+            self.leave(requester.0);
+        }
+        Some(taken)
+    }
+
+    /// Says that `requester` is now bound to another connection, or to none.
+    pub fn bind(&mut self, requester: RequesterId, bound: Option<ConnectionId>) {
+        let Some(lane) = self.lanes.get(requester.index()) else { return };
+        if lane.ring == NONE || lane.ring == ring_of(bound) {
+            return;
+        }
+        let turn = lane.turn;
+        self.leave(requester.0);
+        self.enter(requester.0, ring_of(bound), turn);
+    }
+
+    /// Takes out everything that `requester` has waiting: it has hung up.
+    pub fn take_all_of(&mut self, requester: RequesterId) -> VecDeque<TransactionId> {
+        let Some(lane) = self.lanes.get_mut(requester.index()) else { return VecDeque::new() };
+        let work = std::mem::take(&mut lane.work);
+        self.waiting -= work.len();
+        self.leave(requester.0);
+        work
+    }
+
+    fn lane(&mut self, requester: RequesterId) -> &mut Lane {
+        while self.lanes.len() <= requester.index() {
+            self.lanes.push(Lane { work: VecDeque::new(), ring: NONE, before: NONE, after: NONE, turn: 0 });
+        }
+        &mut self.lanes[requester.index()]
+    }
+
+    fn turn(&self, lane: u32) -> i64 {
+        self.lanes[lane as usize].turn
+    }
+
+    fn first_of(&self, ring: u32) -> Option<u32> {
+        self.rings.get(ring as usize).map(|ring| ring.first).filter(|first| *first != NONE)
+    }
+
+    /// Puts a lane into a ring, at the place of its turn: nearly always one of the ends.
+    fn enter(&mut self, lane: u32, ring: u32, turn: i64) {
+        while self.rings.len() <= ring as usize {
+            self.rings.push(Ring { first: NONE, last: NONE });
+        }
+        let mut after = if self.first_of(ring).is_some_and(|first| self.turn(first) > turn) {
+            self.rings[ring as usize].first
+        } else {
+            NONE
+        };
+        let mut before = if after == NONE { self.rings[ring as usize].last } else { NONE };
+        while before != NONE && self.turn(before) > turn {
+            after = before;
+            before = self.lanes[before as usize].before;
+        }
+        let place = &mut self.lanes[lane as usize];
+        (place.ring, place.turn, place.before, place.after) = (ring, turn, before, after);
+        self.join(ring, before, lane, true);
+        self.join(ring, after, lane, false);
+        self.anywhere += usize::from(ring == ANYWHERE);
+    }
+
+    fn leave(&mut self, lane: u32) {
+        let place = &mut self.lanes[lane as usize];
+        let (ring, before, after) = (place.ring, place.before, place.after);
+        if ring == NONE {
+            return;
+        }
+        (place.ring, place.before, place.after) = (NONE, NONE, NONE);
+        self.join(ring, before, after, true);
+        self.join(ring, after, before, false);
+        self.anywhere -= usize::from(ring == ANYWHERE);
+    }
+
+    /// Makes `to` the neighbour of `of`, behind it or before it; the ring's end if there is no `of`.
+    fn join(&mut self, ring: u32, of: u32, to: u32, behind: bool) {
+        match (of, behind) {
+            (NONE, true) => self.rings[ring as usize].first = to,
+            (NONE, false) => self.rings[ring as usize].last = to,
+            (_, true) => self.lanes[of as usize].after = to,
+            (_, false) => self.lanes[of as usize].before = to,
+        }
+    }
+}
+
+fn ring_of(bound: Option<ConnectionId>) -> u32 {
+    bound.map_or(ANYWHERE, |connection| connection.0 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const C0: ConnectionId = ConnectionId(0);
+    const C1: ConnectionId = ConnectionId(1);
+
+    fn push(queue: &mut Queue, requester: u32, transactions: std::ops::Range<u32>) {
+        for transaction in transactions {
+            queue.push(RequesterId(requester), None, TransactionId(transaction));
+        }
+    }
+
+    fn take(queue: &mut Queue, connection: ConnectionId) -> Option<u32> {
+        queue.take_for(connection).map(|(_, transaction)| transaction.0)
+    }
+
+    #[test]
+    fn a_requester_with_many_delays_another_by_one_turn() {
+        let mut queue = Queue::default();
+        push(&mut queue, 0, 0..10_000);
+        push(&mut queue, 1, 20_000..20_002);
+        let order: Vec<_> = (0..5).filter_map(|_| take(&mut queue, C0)).collect();
+        assert_eq!(order, [0, 20_000, 1, 20_001, 2]);
+    }
+
+    #[test]
+    fn a_bound_requester_is_served_on_its_connection_only() {
+        let mut queue = Queue::default();
+        queue.push(RequesterId(0), Some(C0), TransactionId(1));
+        queue.push(RequesterId(1), None, TransactionId(2));
+        assert_eq!(take(&mut queue, C1), Some(2));
+        assert_eq!(take(&mut queue, C1), None);
+        assert!(!queue.waits_for_any());
+        queue.bind(RequesterId(0), None);
+        assert!(queue.waits_for_any());
+        assert_eq!(take(&mut queue, C1), Some(1));
+    }
+
+    #[test]
+    fn what_comes_back_goes_first() {
+        let mut queue = Queue::default();
+        push(&mut queue, 0, 0..2);
+        push(&mut queue, 1, 2..4);
+        queue.push_back_to_head(RequesterId(1), None, TransactionId(9));
+        queue.push_back_to_head(RequesterId(1), None, TransactionId(8));
+        let order: Vec<_> = (0..6).filter_map(|_| take(&mut queue, C0)).collect();
+        assert_eq!(order, [8, 0, 9, 1, 2, 3]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(u32, Option<u32>),
+        Back(u32),
+        Take(u32),
+        First(u32),
+        Bind(u32, Option<u32>),
+        Gone(u32),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let bound = prop::option::of(0u32..3);
+        prop::collection::vec(
+            prop_oneof![
+                4 => (0u32..6, bound.clone()).prop_map(|(r, b)| Step::Push(r, b)),
+                1 => (0u32..6).prop_map(Step::Back),
+                4 => (0u32..3).prop_map(Step::Take),
+                1 => (0u32..6).prop_map(Step::First),
+                2 => (0u32..6, bound).prop_map(|(r, b)| Step::Bind(r, b)),
+                1 => (0u32..6).prop_map(Step::Gone),
+            ],
+            1..300,
+        )
+    }
+
+    proptest! {
+        /// Against plain lists: nothing is lost or doubled, each lane keeps its order, a bound one goes nowhere else, and
+        /// a connection finds work whenever there is some for it.
+        #[test]
+        fn every_transaction_leaves_once_and_in_its_lanes_order(steps in steps()) {
+            let mut queue = Queue::default();
+            let mut lanes: BTreeMap<u32, VecDeque<u32>> = BTreeMap::new();
+            let mut bound: BTreeMap<u32, Option<u32>> = BTreeMap::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Push(r, b) => {
+                        next += 1;
+                        let lane = lanes.entry(r).or_default();
+                        if lane.is_empty() { bound.insert(r, b); }
+                        lane.push_back(next);
+                        queue.push(RequesterId(r), bound[&r].map(ConnectionId), TransactionId(next));
+                    }
+                    Step::Back(r) => {
+                        next += 1;
+                        lanes.entry(r).or_default().push_front(next);
+                        bound.insert(r, None);
+                        queue.push_back_to_head(RequesterId(r), None, TransactionId(next));
+                    }
+                    Step::Take(c) => match queue.take_for(ConnectionId(c)) {
+                        Some((r, t)) => {
+                            prop_assert!(bound[&r.0].is_none_or(|b| b == c));
+                            prop_assert_eq!(lanes.get_mut(&r.0).unwrap().pop_front(), Some(t.0));
+                        }
+                        None => for (r, lane) in &lanes {
+                            prop_assert!(lane.is_empty() || bound[r].is_some_and(|b| b != c));
+                        },
+                    },
+                    Step::First(r) => {
+                        let expected = lanes.get_mut(&r).and_then(VecDeque::pop_front);
+                        prop_assert_eq!(queue.take_first_of(RequesterId(r)).map(|t| t.0), expected);
+                    }
+                    Step::Bind(r, b) => {
+                        bound.insert(r, b);
+                        queue.bind(RequesterId(r), b.map(ConnectionId));
+                    }
+                    Step::Gone(r) => {
+                        let expected: Vec<_> = lanes.remove(&r).unwrap_or_default().into();
+                        let taken: Vec<_> = queue.take_all_of(RequesterId(r)).iter().map(|t| t.0).collect();
+                        prop_assert_eq!(taken, expected);
+                    }
+                }
+                prop_assert_eq!(queue.len(), lanes.values().map(VecDeque::len).sum::<usize>());
+                let free = lanes.iter().any(|(r, lane)| !lane.is_empty() && bound[r].is_none());
+                prop_assert_eq!(queue.waits_for_any(), free);
+            }
+        }
+    }
+}
