@@ -1,3 +1,7 @@
-//! The binary: mode → exit code.
+//! The binary: a mode → an exit code. What the modes do is in [`tieline::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(tieline::cli::run())
+}

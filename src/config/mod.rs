@@ -2,10 +2,35 @@
 //!
 //! Enters: two files. Leaves: [`Settings`], or every complaint of both files at once, each with its place and a remedy.
 //! Promised: what is in [`Settings`] needs no further check by anybody.
+//!
+//! - `load` — finds and reads both files
+//! - `tieline_toml`, `hosts_tab` — the reader of each
+//! - `words`, `toml_values` — what each format is made of
+//! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
+//! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
+//! - `files` — mistakes that only the file system shows; the directories that are made
+//! - `settings` — what leaves
 
+mod access;
+mod complaint;
+mod fields;
+mod files;
+mod hosts_tab;
+mod load;
+mod nearest;
+mod options;
 mod settings;
+mod source;
+mod tieline_toml;
+mod toml_values;
+mod units;
+mod words;
 
-pub use settings::{
-    Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start,
-    millis,
-};
+#[cfg(test)]
+mod tests;
+
+pub use complaint::{Complaint, ConfigError};
+pub use files::Warning;
+pub use hosts_tab::{parse_hosts_tab, show_host};
+pub use load::load;
+pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};

@@ -139,6 +139,40 @@ pub struct HostSettings {
     pub mode: u32,
 }
 
+impl HostSettings {
+    /// A host with no options: here the defaults live.
+    #[must_use]
+    pub fn with_defaults(name: impl Into<String>, address: Address, dialect: Dialect) -> Self {
+        let (pipeline, max_reply) = match dialect {
+            Dialect::Resp => (1024, 1 << 30),
+            Dialect::Line | Dialect::Len32 => (1, 16 << 20),
+        };
+        Self {
+            name: name.into(),
+            address,
+            dialect,
+            connections: 10,
+            pipeline,
+            window: 1024,
+            queue: 10_000,
+            requesters: 4096,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            retries: 5,
+            idle: Duration::from_secs(3600),
+            max_request: 16 << 20,
+            max_reply,
+            unread: 1 << 20,
+            start: Start::Boot,
+            listen: None,
+            workers: 1,
+            owner: None,
+            group: None,
+            mode: 0o660,
+        }
+    }
+}
+
 /// When a host's child is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

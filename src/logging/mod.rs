@@ -58,7 +58,10 @@ pub enum LogError {
 static CONFIGURED: AtomicU8 = AtomicU8::new(rank(Level::INFO));
 static EFFECTIVE: AtomicU8 = AtomicU8::new(rank(Level::INFO));
 static LAST: Mutex<String> = Mutex::new(String::new());
-static AT_PANIC: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
+static AT_PANIC: OnceLock<AtPanic> = OnceLock::new();
+
+/// Who wants to know of a panic.
+type AtPanic = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Sets up the log of this process, once. `host` is the host that this child serves; none in the parent.
 ///
@@ -104,11 +107,18 @@ pub fn on_panic(call: impl Fn(&str) + Send + Sync + 'static) {
 
 fn at_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(|place| format!("{place}: ")).unwrap_or_default();
-    let text = format!("panicked at {place}{}", info.payload_as_str().unwrap_or("(no text)"));
+    let text = format!("panicked at {place}{}", payload(info));
     tracing::error!("{text}");
     if let Some(call) = AT_PANIC.get() {
         call(&text);
     }
+}
+
+/// A panic's text is one of two types (`std::panic::PanicHookInfo::payload`).
+fn payload<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
 }
 
 fn open_sink(settings: &LogSettings) -> Result<Sink, LogError> {

@@ -13,7 +13,10 @@ const KEEP: usize = 16;
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Account {
-    owed: VecDeque<Owed>,
+    /// The transaction whose reply is next. Most requesters never have more than this one, and so no list.
+    next: Option<TransactionId>,
+    /// What is owed after that; none if there is no `next`.
+    after: Option<Box<After>>,
     out: Vec<u8>,
     written: usize,
     /// How many of its transactions are in flight.
@@ -40,6 +43,10 @@ pub enum Standing {
     Cut,
 }
 
+/// A list behind a pointer: thousands of requesters are idle, and this is what they have instead of one.
+#[derive(Debug, Default)]
+struct After(VecDeque<Owed>);
+
 #[derive(Debug)]
 enum Owed {
     Awaited(TransactionId),
@@ -49,36 +56,40 @@ enum Owed {
 impl Account {
     /// A transaction begins.
     pub fn owe(&mut self, transaction: TransactionId) {
-        self.owed.push_back(Owed::Awaited(transaction));
+        if self.next.is_none() {
+            self.next = Some(transaction);
+        } else {
+            self.after.get_or_insert_default().0.push_back(Owed::Awaited(transaction));
+        }
     }
 
     /// Something is answered at once, in its turn.
     pub fn answer(&mut self, bytes: &[u8]) {
-        if self.owed.is_empty() {
+        if self.next.is_none() {
             self.out.extend_from_slice(bytes);
         } else {
-            self.owed.push_back(Owed::Answered(bytes.into()));
+            self.after.get_or_insert_default().0.push_back(Owed::Answered(bytes.into()));
         }
     }
 
     /// A transaction ends with an answer, given in pieces. Returns whether it was owed.
     pub fn settle(&mut self, transaction: TransactionId, pieces: [&[u8]; 2]) -> bool {
-        let awaited = |owed: &Owed| matches!(owed, Owed::Awaited(id) if *id == transaction);
-        if self.owed.front().is_some_and(awaited) {
-            self.owed.pop_front();
+        if self.next == Some(transaction) {
             self.out.extend_from_slice(pieces[0]);
             self.out.extend_from_slice(pieces[1]);
             self.advance();
             return true;
         }
-        let Some(place) = self.owed.iter_mut().find(|owed| awaited(owed)) else { return false };
+        let awaited = |owed: &&mut Owed| matches!(owed, Owed::Awaited(id) if *id == transaction);
+        let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
+        let Some(place) = after.find(awaited) else { return false };
         *place = Owed::Answered(pieces.concat().into());
         true
     }
 
     /// Passes on a piece of a reply that does not end with it. Returns whether it is this reply's turn.
     pub fn pass(&mut self, transaction: TransactionId, piece: &[u8]) -> bool {
-        let its_turn = matches!(self.owed.front(), Some(Owed::Awaited(id)) if *id == transaction);
+        let its_turn = self.next == Some(transaction);
         if its_turn {
             self.out.extend_from_slice(piece);
         }
@@ -87,16 +98,17 @@ impl Account {
 
     /// Its transactions that have not been answered.
     pub fn awaited(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        self.owed.iter().filter_map(|owed| match owed {
+        let after = self.after.iter().flat_map(|after| &after.0).filter_map(|owed| match owed {
             Owed::Awaited(id) => Some(*id),
             Owed::Answered(_) => None,
-        })
+        });
+        self.next.into_iter().chain(after)
     }
 
     /// How many replies are owed.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        self.owed.len()
+        usize::from(self.next.is_some()) + self.after.as_ref().map_or(0, |after| after.0.len())
     }
 
     /// Bytes of replies that the requester has not taken yet.
@@ -125,16 +137,24 @@ impl Account {
     /// Whether it is owed nothing and has taken everything.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.owed.is_empty() && self.unread() == 0
+        self.next.is_none() && self.unread() == 0
     }
 
+    /// After the next reply: those behind it that are answered already, up to one that is not.
     fn advance(&mut self) {
-        while let Some(Owed::Answered(bytes)) = self.owed.front() {
-            self.out.extend_from_slice(bytes);
-            self.owed.pop_front();
+        self.next = None;
+        let Some(after) = &mut self.after else { return };
+        while let Some(owed) = after.0.pop_front() {
+            match owed {
+                Owed::Answered(bytes) => self.out.extend_from_slice(&bytes),
+                Owed::Awaited(id) => {
+                    self.next = Some(id);
+                    return;
+                }
+            }
         }
-        if self.owed.is_empty() && self.owed.capacity() > KEEP {
-            self.owed = VecDeque::new();
+        if after.0.capacity() > KEEP {
+            self.after = None;
         }
     }
 }

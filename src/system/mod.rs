@@ -7,6 +7,7 @@
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`pid_file`] — one parent per pid file, by a lock
+//! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`spawn`] — fork and exec of the own binary
 //! - [`stream`] — one face for UNIX and TCP sockets
 
@@ -14,5 +15,6 @@ pub mod descriptors;
 pub mod limits;
 pub mod listen;
 pub mod pid_file;
+pub mod readiness;
 pub mod spawn;
 pub mod stream;

@@ -32,7 +32,6 @@ const PARENTS_OWN: [&str; 6] =
 ///
 /// # Errors
 /// Those of fork(2) and execve(2), or of the arrangement of descriptors.
-#[expect(clippy::zombie_processes, reason = "the parent reaps its children by waitpid(2) at SIGCHLD")]
 pub fn spawn_child(
     binary: &Path,
     title: &str,

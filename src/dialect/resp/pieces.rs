@@ -6,9 +6,9 @@
 //! body        = so many bytes CR LF
 //! ```
 //!
-//! Redis also takes `+5`, `007` and, before a body, anything below zero; nobody sends it, so nobody needs it, and what
-//! two readers could understand differently must not pass. Source: the Redis protocol specification,
-//! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+//! Redis itself takes any byte for the LF behind a length's CR, any two bytes behind a body, and any count below zero.
+//! Nobody sends that, and what two readers could understand differently must not pass. Source: the Redis protocol
+//! specification, <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 //!
 //! Enters: bytes in any split. Leaves: lengths and ends. Promised: bodies are skipped unread but for their CR LF.
 

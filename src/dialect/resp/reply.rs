@@ -13,9 +13,9 @@
 //! ```
 //!
 //! At most 128 aggregates are open at once. A `>` in the open is a push message: it answers nothing, and a connection
-//! that subscribed to nothing gets none. Redis before 8 puts them into the array that answers `EXEC`, so there they may
-//! be. Source: the Redis protocol specification, <https://redis.io/docs/latest/develop/reference/protocol-spec/>, and
-//! for the streamed forms <https://github.com/redis/redis-specifications/blob/master/protocol/RESP3.md>.
+//! that subscribed to nothing gets none. Within an array there may be one: Redis 7.0 answers `EXEC` so. Sources: the
+//! Redis protocol specification, <https://redis.io/docs/latest/develop/reference/protocol-spec/>, and for the streamed
+//! forms <https://github.com/redis/redis-specifications/blob/master/protocol/RESP3.md>.
 //!
 //! Enters: bytes in any split. Leaves: ends of replies. Promised: strings are skipped unread; nothing is kept but one
 //! small entry per open aggregate.

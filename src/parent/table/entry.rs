@@ -21,7 +21,7 @@ use crate::config::{HostSettings, Start};
 use crate::snapshot::{Outcomes, Reach, Snapshot};
 
 pub(crate) use view::ANSWER_WITHIN;
-pub use view::State;
+pub(crate) use view::State;
 
 /// The life of a child.
 #[derive(Debug, Clone, PartialEq)]

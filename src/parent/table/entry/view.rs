@@ -2,6 +2,7 @@
 //!
 //! Enters: an entry and the time. Leaves: its state, the reason for it, its numbers.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ const MOST_QUESTIONS: usize = 8;
 /// How a host is, for people and machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub(crate) enum State {
     /// Its child is being started.
     Starting,
     /// Never connected to yet: nobody has asked.
@@ -33,6 +34,21 @@ pub enum State {
     Crashed,
     /// Its child does not answer.
     Hung,
+}
+
+impl fmt::Display for State {
+    /// The word that the JSON has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Retiring => "retiring",
+            Self::Crashed => "crashed",
+            Self::Hung => "hung",
+        })
+    }
 }
 
 impl Entry {

@@ -1,0 +1,156 @@
+//! `tieline status`: the daemon's status as an aligned table, or as JSON.
+//!
+//! Enters: a [`Status`]. Leaves: text. Names and words stand left, numbers right; a latency has its unit.
+
+use std::path::Path;
+
+use super::daemon::Daemon;
+use super::{complain, print};
+use crate::parent::status::{HostStatus, Status};
+
+/// Longest note in characters; `--json` has all of it.
+const LONGEST_NOTE: usize = 80;
+
+const COLUMNS: [&str; 16] = [
+    "HOST",
+    "STATE",
+    "PID",
+    "BUSY/IDLE/MAX",
+    "REQUESTERS",
+    "QUEUED",
+    "IN FLIGHT",
+    "REPLIES",
+    "LOST",
+    "TIMEOUT",
+    "UNKNOWN",
+    "BUSY",
+    "DELAYED",
+    "P50",
+    "P99",
+    "NOTE",
+];
+
+/// The columns that stand left; the others hold numbers.
+const LEFT: [usize; 3] = [0, 1, 15];
+
+pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8 {
+    let answer = Daemon::find(config).and_then(|mut daemon| daemon.status(host));
+    match answer {
+        Ok(status) if json => match serde_json::to_string(&status) {
+            Ok(text) => print(&format!("{text}\n")),
+            Err(error) => {
+                complain(&format!("cannot write the status as JSON: {error}"));
+                super::exit::SOFTWARE
+            }
+        },
+        Ok(status) => print(&table(&status)),
+        Err(error) => {
+            complain(&error.to_string());
+            error.exit_code()
+        }
+    }
+}
+
+/// The table with a line above it about the parent.
+pub(super) fn table(status: &Status) -> String {
+    let Status { version, pid, started, generation, hosts } = status;
+    let mut text = format!("tieline {version}, process {pid}, since {started:.0}, generation {generation}\n");
+    let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(hosts.iter().map(row)).collect();
+    let widths: Vec<_> =
+        (0..COLUMNS.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells = cells.map(
+            |(at, (cell, &width))| {
+                if LEFT.contains(&at) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            },
+        );
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(host: &HostStatus) -> [String; 16] {
+    let connections = host.connections;
+    let outcomes = host.outcomes;
+    [
+        host.name.clone(),
+        host.state.to_string(),
+        host.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        format!("{}/{}/{}", connections.busy, connections.idle, connections.max),
+        host.requesters.to_string(),
+        host.queued.to_string(),
+        host.in_flight.to_string(),
+        outcomes.replies.to_string(),
+        outcomes.lost.to_string(),
+        outcomes.timeout.to_string(),
+        outcomes.unknown.to_string(),
+        outcomes.busy.to_string(),
+        outcomes.delayed.to_string(),
+        latency(host.latency_us.p50),
+        latency(host.latency_us.p99),
+        note(host),
+    ]
+}
+
+/// Why the host is as it is, or else what its child logged last.
+fn note(host: &HostStatus) -> String {
+    let text = if host.reason.is_empty() { &host.last_log } else { &host.reason };
+    let mut note: String = text.chars().filter(|each| !each.is_control()).take(LONGEST_NOTE).collect();
+    if text.chars().count() > LONGEST_NOTE {
+        note.push('…');
+    }
+    note
+}
+
+/// Three digits at most, with the unit that fits.
+fn latency(us: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+    let us_f = us as f64;
+    match us {
+        0 => "-".to_owned(),
+        1..1_000 => format!("{us} µs"),
+        1_000..10_000 => format!("{:.1} ms", us_f / 1e3),
+        10_000..1_000_000 => format!("{:.0} ms", us_f / 1e3),
+        _ => format!("{:.1} s", us_f / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{"version":"0.1.0","pid":4711,"generation":1,"started":"2026-01-02T03:04:05.678Z","hosts":[
+        {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"state":"up","reason":"","next_probe":null,
+         "connections":{"busy":1,"idle":3,"max":4},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
+         "timeout":0,"unknown":1,"busy":0,"refused":0,"delayed":0,"failed":0,
+         "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0},
+         "latency_us":{"p50":85,"p99":1240,"p999":20000,"max":2500000},"restarts":0,"last_log":"serving"},
+        {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"state":"crashed",
+         "reason":"exit code 70; started again in 0.1 s","next_probe":"2026-01-02T03:04:06Z",
+         "connections":{"busy":0,"idle":0,"max":10},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
+         "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
+         "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0},
+         "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}]}"#;
+
+    #[test]
+    fn the_table_is_aligned_and_shows_why_a_host_is_not_up() {
+        let status = serde_json::from_str(STATUS).unwrap();
+        insta::assert_snapshot!(table(&status), @"");
+    }
+
+    #[test]
+    fn the_json_is_as_documented() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        let (ours, documented) = (serde_json::to_value(status).unwrap(), serde_json::from_str(STATUS).unwrap());
+        let documented: serde_json::Value = documented;
+        assert_eq!(ours, documented);
+    }
+
+    #[test]
+    fn latencies_have_the_unit_that_fits() {
+        let shown = [0, 999, 1_000, 9_900, 12_400, 999_000, 1_500_000].map(latency);
+        assert_eq!(shown, ["-", "999 µs", "1.0 ms", "9.9 ms", "12 ms", "999 ms", "1.5 s"]);
+    }
+}

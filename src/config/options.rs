@@ -1,0 +1,206 @@
+//! The options of a host: their names, forms and bounds, in `hosts.tab` and in `[defaults]` alike.
+//!
+//! Enters: a key and a word. Leaves: a [`Setting`], to be applied to any number of hosts, or why the word is no value.
+//! Promised: a value that is read is within its bounds, and [`show`] writes what is read back as the same host.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::access::{group, mode, owner};
+use super::complaint::{Wrong, quoted};
+use super::fields::loopback;
+use super::nearest::suggest;
+use super::settings::{HostSettings, Start};
+use super::units::{self, DURATION_FORM, Reason, SIZE_FORM};
+
+/// A value that has been read, on its way to a host.
+pub(super) type Setting = Box<dyn Fn(&mut HostSettings)>;
+
+/// One option.
+pub(super) struct Rule {
+    pub(super) key: &'static str,
+    pub(super) form: Form,
+}
+
+/// What an option's value looks like, its bounds, and the field it goes to.
+pub(super) enum Form {
+    Count(RangeInclusive<u32>, fn(&mut HostSettings) -> &mut u32),
+    Time(RangeInclusive<Duration>, fn(&mut HostSettings) -> &mut Duration),
+    Size(RangeInclusive<u64>, fn(&mut HostSettings) -> &mut u64),
+    Start,
+    Listen,
+    Owner,
+    Group,
+    Mode,
+}
+
+/// Why a word is none of a few.
+pub(super) const NO_SUCH_WORD: &str = "there is no such word";
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
+/// of several options from overflowing.
+pub(super) static RULES: [Rule; 18] = [
+    rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
+    rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
+    rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
+    rule("queue", Form::Count(1..=1_000_000, |host| &mut host.queue)),
+    rule("requesters", Form::Count(1..=1_000_000, |host| &mut host.requesters)),
+    rule("timeout", Form::Time(MS..=DAY, |host| &mut host.timeout)),
+    rule("connect_timeout", Form::Time(MS..=HOUR, |host| &mut host.connect_timeout)),
+    rule("retries", Form::Count(1..=1000, |host| &mut host.retries)),
+    rule("idle", Form::Time(MS..=Duration::from_secs(30 * 86_400), |host| &mut host.idle)),
+    rule("max_request", Form::Size(1..=1 << 30, |host| &mut host.max_request)),
+    rule("max_reply", Form::Size(1..=1 << 40, |host| &mut host.max_reply)),
+    // Above 64 MiB a requester that does not read is closed whatever this says.
+    rule("unread", Form::Size(1024..=64 << 20, |host| &mut host.unread)),
+    rule("start", Form::Start),
+    rule("listen", Form::Listen),
+    rule("workers", Form::Count(1..=64, |host| &mut host.workers)),
+    rule("owner", Form::Owner),
+    rule("group", Form::Group),
+    rule("mode", Form::Mode),
+];
+
+/// The bounds of `drain`, which is no host's option but stands beside them in `[defaults]`.
+pub(super) const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+
+const fn rule(key: &'static str, form: Form) -> Rule {
+    Rule { key, form }
+}
+
+/// The option of that name.
+pub(super) fn find(key: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.key == key)
+}
+
+/// The names of all options.
+pub(super) fn keys() -> Vec<&'static str> {
+    RULES.iter().map(|rule| rule.key).collect()
+}
+
+impl Rule {
+    /// Reads a value.
+    pub(super) fn read(&self, word: &str) -> Result<Setting, Wrong> {
+        self.form.read(word).map_err(|why| cannot_be(self.key, word, &why, self.form.help(word)))
+    }
+}
+
+/// The complaint about a value.
+pub(super) fn cannot_be(key: &str, word: &str, why: &str, help: impl Into<String>) -> Wrong {
+    Wrong::new(format!("`{key}` cannot be {}: {why}", quoted(word)), help)
+}
+
+impl Form {
+    fn read(&self, word: &str) -> Result<Setting, String> {
+        Ok(match self {
+            Self::Count(bounds, field) => set(*field, count_within(word, bounds).map_err(text)?),
+            Self::Time(bounds, field) => set(*field, time_within(word, bounds).map_err(text)?),
+            Self::Size(bounds, field) => {
+                set(*field, units::size(word).and_then(|size| within(size, bounds)).map_err(text)?)
+            }
+            Self::Start => set(|host| &mut host.start, start(word).ok_or(NO_SUCH_WORD)?),
+            Self::Listen => set(|host| &mut host.listen, Some(loopback(word)?)),
+            Self::Owner => set(|host| &mut host.owner, Some(owner(word)?)),
+            Self::Group => set(|host| &mut host.group, Some(group(word)?)),
+            Self::Mode => set(|host| &mut host.mode, mode(word)?),
+        })
+    }
+
+    /// What would be right, given what was written.
+    pub(super) fn help(&self, word: &str) -> String {
+        match self {
+            Self::Count(bounds, _) => {
+                format!("a whole number from {} to {}", bounds.start(), bounds.end())
+            }
+            Self::Time(bounds, _) => time_help(bounds),
+            Self::Size(bounds, _) => {
+                let (least, most) = (units::show_size(*bounds.start()), units::show_size(*bounds.end()));
+                format!("a size from {least} to {most}: {SIZE_FORM}")
+            }
+            Self::Start => suggest(word, &["boot", "demand"], "one of"),
+            Self::Listen => "a loopback address and a port from 1 to 65535: 127.0.0.1:7000 or [::1]:7000".into(),
+            Self::Owner => "a user of this machine, by name or by number".into(),
+            Self::Group => "a group of this machine, by name or by number".into(),
+            Self::Mode => "permission bits as for chmod(1), in octal and with a right to write: 0660".into(),
+        }
+    }
+
+    /// The value as it is written in `hosts.tab`.
+    fn show(&self, host: &HostSettings) -> String {
+        let mut copy = host.clone();
+        match self {
+            Self::Count(_, field) => field(&mut copy).to_string(),
+            Self::Time(_, field) => units::show_duration(*field(&mut copy)),
+            Self::Size(_, field) => units::show_size(*field(&mut copy)),
+            Self::Start if host.start == Start::Boot => "boot".into(),
+            Self::Start => "demand".into(),
+            Self::Listen => host.listen.map_or_else(String::new, |listen| listen.to_string()),
+            Self::Owner => host.owner.map_or_else(String::new, |id| id.to_string()),
+            Self::Group => host.group.map_or_else(String::new, |id| id.to_string()),
+            Self::Mode => format!("{:04o}", host.mode),
+        }
+    }
+}
+
+/// The options of a host that differ from the defaults of this program, as `hosts.tab` has them.
+pub(super) fn show(host: &HostSettings) -> Vec<String> {
+    let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
+    let differs = |rule: &&Rule| rule.form.show(host) != rule.form.show(&plain);
+    RULES.iter().filter(differs).map(|rule| format!("{}={}", rule.key, rule.form.show(host))).collect()
+}
+
+/// The help text for a duration within bounds.
+pub(super) fn time_help(bounds: &RangeInclusive<Duration>) -> String {
+    let (least, most) = (units::show_duration(*bounds.start()), units::show_duration(*bounds.end()));
+    format!("a duration from {least} to {most}: {DURATION_FORM}")
+}
+
+/// Reads a duration within bounds.
+pub(super) fn time_within(word: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, Reason> {
+    units::duration(word).and_then(|time| within(time, bounds))
+}
+
+fn count_within(word: &str, bounds: &RangeInclusive<u32>) -> Result<u32, Reason> {
+    let count = u32::try_from(units::count(word)?).unwrap_or(u32::MAX);
+    within(count, bounds)
+}
+
+fn within<T: PartialOrd>(value: T, bounds: &RangeInclusive<T>) -> Result<T, Reason> {
+    match () {
+        () if value < *bounds.start() => Err(Reason("it is too small")),
+        () if value > *bounds.end() => Err(Reason("it is too large")),
+        () => Ok(value),
+    }
+}
+
+fn set<T: Clone + 'static>(field: fn(&mut HostSettings) -> &mut T, value: T) -> Setting {
+    Box::new(move |host| *field(host) = value.clone())
+}
+
+fn text(reason: Reason) -> String {
+    reason.0.to_owned()
+}
+
+fn start(word: &str) -> Option<Start> {
+    match word {
+        "boot" => Some(Start::Boot),
+        "demand" => Some(Start::Demand),
+        _ => None,
+    }
+}
+
+/// The options that [`check_shares`] is about.
+pub(super) const SHARES: [&str; 2] = ["connections", "workers"];
+
+/// Each event loop has its share of the pool, and none may be empty.
+pub(super) fn check_shares(host: &HostSettings) -> Result<(), Wrong> {
+    if host.workers <= host.connections {
+        return Ok(());
+    }
+    let what = format!("{} workers cannot share {} connections", host.workers, host.connections);
+    Err(Wrong::new(what, "allow at least as many connections as workers"))
+}

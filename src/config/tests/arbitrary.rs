@@ -1,0 +1,113 @@
+//! Arbitrary bytes panic nobody, and a table survives being written and read again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::source::Source;
+use super::super::*;
+use crate::dialect::Dialect;
+
+const FILE: &str = "hosts.tab";
+
+/// What tables are made of, and what they should not be made of.
+const PIECES: [&[u8]; 19] = [
+    b"cache ",
+    b"127.0.0.1:1 ",
+    b"[::1]:",
+    b"unix:/x ",
+    b"resp ",
+    b"line ",
+    b"timeout=",
+    b"5s ",
+    b"workers=3",
+    b"listen=127.0.0.1:1 ",
+    b"mode=0660",
+    b"\t",
+    b"\n",
+    b"\r\n",
+    b"#",
+    b"=",
+    b"\xff",
+    b"\0",
+    "ä".as_bytes(),
+];
+
+/// Bytes that come near a table.
+fn nearly_a_table() -> impl Strategy<Value = Vec<u8>> {
+    let piece = proptest::sample::select(&PIECES[..]).prop_map(<[u8]>::to_vec);
+    vec(prop_oneof![3 => piece, 1 => vec(any::<u8>(), 0..6)], 0..60).prop_map(|pieces| pieces.concat())
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let host = prop_oneof!["[a-z]{1,10}(\\.[a-z0-9]{1,10}){0,3}", Just("10.1.2.3".into()), Just("2001:db8::7".into())];
+    prop_oneof![
+        (host, 1u16..).prop_map(|(host, port)| Address::Tcp { host, port }),
+        "/[a-z/.]{0,50}".prop_map(|path| Address::Unix { path: path.into() }),
+    ]
+}
+
+prop_compose! {
+    fn host()(
+        (name, address) in ("[a-z0-9][a-z0-9_-]{0,20}", address()),
+        dialect in prop_oneof![Just(Dialect::Line), Just(Dialect::Len32), Just(Dialect::Resp)],
+        (connections, pipeline, window, queue) in (64u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
+        (requesters, retries, workers) in (1u32..=1_000_000, 1u32..=1000, 1u32..=64),
+        (timeout, connect_timeout, idle) in (1u64..=86_400_000, 1u64..=3_600_000, 1u64..=2_592_000_000),
+        (max_request, max_reply, unread) in (1u64..=1 << 30, 1u64..=1 << 40, 1024u64..=64 << 20),
+        start in prop_oneof![Just(Start::Boot), Just(Start::Demand)],
+        listen in proptest::option::of(1u16..),
+        (owner, group) in (proptest::option::of(0..u32::MAX), proptest::option::of(0..u32::MAX)),
+        mode in (0u32..=0o777).prop_map(|mode| mode | 0o200),
+    ) -> HostSettings {
+        HostSettings {
+            timeout: Duration::from_millis(timeout),
+            connect_timeout: Duration::from_millis(connect_timeout),
+            idle: Duration::from_millis(idle),
+            listen: listen.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+            connections, pipeline, window, queue, requesters, retries, workers,
+            max_request, max_reply, unread, start, owner, group, mode,
+            ..HostSettings::with_defaults(name, address, dialect)
+        }
+    }
+}
+
+/// Hosts that may stand in one table.
+fn table() -> impl Strategy<Value = Vec<HostSettings>> {
+    vec(host(), 0..8).prop_map(|mut hosts| {
+        for (number, host) in hosts.iter_mut().enumerate() {
+            host.name.push_str(&format!("-{number}"));
+            host.listen =
+                host.listen.map(|_| SocketAddr::from(([127, 0, 0, 1], 1000 + u16::try_from(number).unwrap())));
+        }
+        hosts
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_give_hosts_or_printable_complaints(bytes in prop_oneof![nearly_a_table(), vec(any::<u8>(), 0..300)]) {
+        if let Err(error) = parse_hosts_tab(Path::new(FILE), &bytes) {
+            let text = error.to_string();
+            prop_assert!(!error.complaints().is_empty());
+            prop_assert!(text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_survives_being_written_and_read_again(hosts in table()) {
+        let lines: Vec<String> = hosts.iter().map(show_host).collect();
+        let read = parse_hosts_tab(Path::new(FILE), lines.join("\n").as_bytes());
+        prop_assert_eq!(read, Ok(hosts));
+    }
+
+    #[test]
+    fn arbitrary_text_as_toml_gives_settings_or_complaints(text in "(\\[(daemon|log|defaults)\\]\n|run_dir|file|timeout|=|'|\"|5s?|\\{|\\[|\\n|\\PC){0,40}") {
+        let source = Source::new(Path::new("tieline.toml"), text.as_bytes());
+        let reading = tieline_toml::read(&source, Path::new("/etc/tieline.toml"));
+        prop_assert!(reading.daemon.hosts_tab.is_absolute());
+    }
+}

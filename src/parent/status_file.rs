@@ -1,0 +1,86 @@
+//! The status file, written at SIGUSR1.
+//!
+//! Enters: a [`Status`]. Leaves: a file that replaces the one before it in one step; a reader sees the old one or the
+//! new one, whole.
+//!
+//! ```text
+//! TIELINE status 2026-01-02T03:04:05Z - parent 4711
+//! pid <tab> host <tab> state <tab> connections busy/idle/max <tab> requesters <tab> … <tab> last log line
+//! 4712 <tab> cache <tab> up <tab> 1/3/4 <tab> 12 <tab> …
+//! ```
+//!
+//! One line per host in the order of `hosts.tab`. `-` is a child that does not exist. Latencies are microseconds, the
+//! spool's age seconds. Tabs and control characters in the last log line are blanks.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::status::{HostStatus, Status};
+
+const COLUMNS: [&str; 18] = [
+    "pid",
+    "host",
+    "state",
+    "connections busy/idle/max",
+    "requesters",
+    "queued",
+    "in flight",
+    "replies",
+    "lost",
+    "timed out",
+    "unknown",
+    "busy",
+    "delayed",
+    "spool depth",
+    "spool age",
+    "p50",
+    "p99",
+    "last log line",
+];
+
+/// Replaces the file at `path`.
+pub(super) fn write(path: &Path, status: &Status, wall: Timestamp) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    fs::write(&temporary, text(status, wall)).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+        fs::remove_file(&temporary).ok();
+    })
+}
+
+fn text(status: &Status, wall: Timestamp) -> String {
+    let mut text = format!("TIELINE status {wall:.0} - parent {}\n{}\n", status.pid, COLUMNS.join("\t"));
+    for host in &status.hosts {
+        text.push_str(&row(host).join("\t"));
+        text.push('\n');
+    }
+    text
+}
+
+fn row(host: &HostStatus) -> [String; 18] {
+    let pid = host.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    let connections = host.connections;
+    let outcomes = host.outcomes;
+    [
+        pid,
+        host.name.clone(),
+        host.state.to_string(),
+        format!("{}/{}/{}", connections.busy, connections.idle, connections.max),
+        host.requesters.to_string(),
+        host.queued.to_string(),
+        host.in_flight.to_string(),
+        outcomes.replies.to_string(),
+        outcomes.lost.to_string(),
+        outcomes.timeout.to_string(),
+        outcomes.unknown.to_string(),
+        outcomes.busy.to_string(),
+        outcomes.delayed.to_string(),
+        host.spool.depth.to_string(),
+        host.spool.oldest_s.to_string(),
+        host.latency_us.p50.to_string(),
+        host.latency_us.p99.to_string(),
+        host.last_log.chars().map(|each| if each.is_control() { ' ' } else { each }).collect(),
+    ]
+}

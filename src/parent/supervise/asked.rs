@@ -1,0 +1,95 @@
+//! What is asked of the parent: questions go to the children, answers to who asked.
+//!
+//! Enters: requests of the control socket, SIGUSR1, the beat of the watchdog. Leaves: answers, the status file.
+//! Promised: every request is answered once, within a second, whatever the children do.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::{Parent, Wants};
+use crate::heritage::ToChild;
+use crate::parent::control::{Answer, Request};
+use crate::parent::status::{Moment, Status};
+use crate::parent::status_file;
+use crate::parent::table::{Event, HostId};
+
+impl Parent {
+    pub(super) fn requested(&mut self, request: &Request, reply: oneshot::Sender<Answer>) {
+        let name = match request {
+            Request::Status { host } => host.as_deref(),
+            Request::Probe { host } => Some(host.as_str()),
+        };
+        let found = name.map(|name| (name, self.table.find(name)));
+        match (found, request) {
+            (Some((name, None)), _) => answer(reply, Answer::Error(self.unknown(name))),
+            (Some((name, Some(host))), Request::Probe { .. }) => {
+                answer(reply, self.probe(name, host));
+            }
+            (found, _) => {
+                let only = found.and_then(|(_, host)| host);
+                self.ask(only, Wants::Requester { only, reply });
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names: Vec<_> = self.table.hosts().map(|(_, entry)| entry.settings.name.as_str()).collect();
+        format!("no host is called {name}; there are: {}", names.join(", "))
+    }
+
+    fn probe(&mut self, name: &str, host: HostId) -> Answer {
+        match self.child(host).map(|child| child.say(&ToChild::Probe)) {
+            Some(true) => Answer::Ok(Value::Null),
+            Some(false) => Answer::Error(format!("the child of {name} does not read what it is told")),
+            None => Answer::Error(format!("{name} has no child at the moment that could be told to probe")),
+        }
+    }
+
+    /// Asks every child, or that of `only`; `wants` is told when all have answered, or none may take longer.
+    pub(super) fn ask(&mut self, only: Option<HostId>, wants: Wants) {
+        let now = Instant::now();
+        let hosts = (0..self.hands.len()).map(HostId).filter(|host| only.is_none_or(|only| only == *host));
+        let owed = hosts.filter_map(|host| Some((host, self.ask_one(host)?))).collect();
+        self.questions.put(wants, owed, now);
+    }
+
+    /// The number of the question whose answer is to be waited for. One who owes too many answers is not asked again;
+    /// then it is the last one asked.
+    fn ask_one(&mut self, host: HostId) -> Option<u64> {
+        let ask = self.last_ask + 1;
+        let can_be_asked = self.table.get(host)?.can_be_asked();
+        if can_be_asked && self.child(host)?.say(&ToChild::Snapshot { ask }) {
+            self.last_ask = ask;
+            self.apply(host, Event::Asked { ask });
+        }
+        self.table.get(host)?.last_question()
+    }
+
+    pub(super) fn tell_status(&mut self, who: Wants) {
+        let at = Moment::now();
+        match who {
+            Wants::Watchdog => {}
+            Wants::Requester { only, reply } => {
+                let status = Status::of(&self.table, only, self.started, at);
+                let status = serde_json::to_value(status);
+                answer(reply, status.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok));
+            }
+            Wants::File => {
+                let (path, status) = (&self.daemon.status_file, Status::of(&self.table, None, self.started, at));
+                match status_file::write(path, &status, at.wall) {
+                    Ok(()) => tracing::info!("status written to {}", path.display()),
+                    Err(error) => {
+                        tracing::error!("cannot write the status file {}: {error}", path.display());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One who has gone away needs no answer.
+fn answer(reply: oneshot::Sender<Answer>, answer: Answer) {
+    reply.send(answer).ok();
+}
