@@ -43,9 +43,7 @@ impl Connections {
 
     fn each(&self, act: impl Fn(&File)) {
         let Ok(open) = self.open.lock() else { return };
-        open.iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|socket| act(&socket));
+        open.iter().filter_map(Weak::upgrade).for_each(|socket| act(&socket));
     }
 
     pub(crate) fn close_all(&self) {
@@ -58,9 +56,7 @@ impl Connections {
 
     /// How many there are, and how many there were at most.
     pub(crate) fn count(&self) -> (usize, usize) {
-        let now = self.open.lock().map_or(0, |open| {
-            open.iter().filter(|c| c.strong_count() > 0).count()
-        });
+        let now = self.open.lock().map_or(0, |open| open.iter().filter(|c| c.strong_count() > 0).count());
         (now, self.most.load(Ordering::SeqCst))
     }
 }
@@ -86,12 +82,7 @@ fn read(mut socket: &File, host: &Host, asked: &Sender<Asked>) -> io::Result<()>
         }
         bytes.extend_from_slice(&chunk[..length]);
         let texts = take_requests(&mut bytes, host)?;
-        host.list.append(
-            &texts
-                .iter()
-                .map(|text| format!("{}\n", tag(text)))
-                .collect::<String>(),
-        )?;
+        host.list.append(&texts.iter().map(|text| format!("{}\n", tag(text))).collect::<String>())?;
         let at = Instant::now();
         for text in texts {
             asked.send(Asked { text, at }).map_err(io::Error::other)?;
@@ -102,11 +93,7 @@ fn read(mut socket: &File, host: &Host, asked: &Sender<Asked>) -> io::Result<()>
 /// All complete requests at the front of `bytes`.
 fn take_requests(bytes: &mut Vec<u8>, host: &Host) -> io::Result<Vec<String>> {
     let (mut texts, mut at) = (Vec::new(), 0);
-    while let Some(request) = host
-        .frames
-        .request(&bytes[at..])
-        .map_err(io::Error::other)?
-    {
+    while let Some(request) = host.frames.request(&bytes[at..]).map_err(io::Error::other)? {
         texts.push(request.text);
         at += request.length;
     }
@@ -117,11 +104,8 @@ fn take_requests(bytes: &mut Vec<u8>, host: &Host) -> io::Result<Vec<String>> {
 /// The line of the list for a request that has not arrived completely; empty if its tag has not.
 fn broken_off(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let tag = text
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'));
-    tag.map(|(tag, _)| format!("<{tag}>?\n"))
-        .unwrap_or_default()
+    let tag = text.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    tag.map(|(tag, _)| format!("<{tag}>?\n")).unwrap_or_default()
 }
 
 fn tag(text: &str) -> &str {
@@ -156,13 +140,7 @@ fn answer(mut socket: &File, host: &Host, to_answer: &Receiver<Asked>) -> io::Re
 }
 
 /// Appends the reply to `out`, or does whatever else becomes of it.
-fn answer_one(
-    mut socket: &File,
-    host: &Host,
-    asked: &Asked,
-    plan: Plan,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+fn answer_one(mut socket: &File, host: &Host, asked: &Asked, plan: Plan, out: &mut Vec<u8>) -> io::Result<()> {
     if plan.fate != Fate::Whole || !plan.after.is_zero() || out.len() > 64 * 1024 {
         socket.write_all(out)?;
         out.clear();
@@ -207,10 +185,7 @@ fn endless(mut socket: &File, beginning: &[u8]) -> io::Result<()> {
 /// Ends both directions. The reading thread still finds what had arrived, then closes; with `reset`, by an RST.
 fn cut(socket: &File, reset: bool) {
     if reset {
-        let at_once = linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
+        let at_once = linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&socket.as_fd(), sockopt::Linger, &at_once).unwrap_or_default();
     }
     shutdown(socket.as_raw_fd(), Shutdown::Both).unwrap_or_default();

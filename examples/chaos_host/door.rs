@@ -28,10 +28,7 @@ impl Door {
     /// Listens at `address`; port 0 is any free one.
     pub(crate) fn open(address: &str, host: &Arc<Host>) -> io::Result<Self> {
         let listener = Listener::bind(address)?;
-        let mut door = Self {
-            address: listener.address(address)?,
-            open: None,
-        };
+        let mut door = Self { address: listener.address(address)?, open: None };
         door.accept_on(listener, host);
         Ok(door)
     }
@@ -48,9 +45,7 @@ impl Door {
         };
         closing.store(true, Ordering::SeqCst);
         drop(connect(&self.address)?); // wakes the thread
-        thread
-            .join()
-            .map_err(|_| io::Error::other("the accepting thread panicked"))
+        thread.join().map_err(|_| io::Error::other("the accepting thread panicked"))
     }
 
     /// Listens again where it did before.

@@ -34,10 +34,7 @@ impl Frames {
     /// The first request in `bytes`, if it is there completely; an error if it cannot be one.
     pub(crate) fn request(self, bytes: &[u8]) -> Result<Option<Request>, &'static str> {
         Ok(match self {
-            Self::Line => bytes
-                .iter()
-                .position(|b| *b == b'\n')
-                .map(|end| Request::new(end + 1, &bytes[..end])),
+            Self::Line => bytes.iter().position(|b| *b == b'\n').map(|end| Request::new(end + 1, &bytes[..end])),
             Self::Len32 => bytes.split_first_chunk::<4>().and_then(|(length, rest)| {
                 let length = u32::from_be_bytes(*length) as usize;
                 Some(Request::new(4 + length, rest.get(..length)?))
@@ -78,10 +75,7 @@ impl Frames {
 
 impl Request {
     fn new(length: usize, text: &[u8]) -> Self {
-        Self {
-            length,
-            text: String::from_utf8_lossy(text).into_owned(),
-        }
+        Self { length, text: String::from_utf8_lossy(text).into_owned() }
     }
 }
 
@@ -107,10 +101,7 @@ fn resp_request(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
         words.push(word);
         at = start + length + 2;
     }
-    Ok(Some(Request::new(
-        at,
-        &words.get(1..).unwrap_or_default().join(&b' '),
-    )))
+    Ok(Some(Request::new(at, &words.get(1..).unwrap_or_default().join(&b' '))))
 }
 
 /// The number after `kind` at `at`, and where the line after it begins.
@@ -124,9 +115,7 @@ fn header(bytes: &[u8], at: usize, kind: u8) -> Result<Option<(usize, usize)>, &
     let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else {
         return Ok(None);
     };
-    let number = std::str::from_utf8(&rest[1..end])
-        .ok()
-        .and_then(|digits| digits.parse().ok());
+    let number = std::str::from_utf8(&rest[1..end]).ok().and_then(|digits| digits.parse().ok());
     Ok(Some((number.ok_or("not a number")?, at + end + 2)))
 }
 

@@ -13,19 +13,11 @@ pub(crate) struct List(File);
 impl List {
     /// Creates the file, or goes on at its end.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        File::options()
-            .append(true)
-            .create(true)
-            .open(path)
-            .map(Self)
+        File::options().append(true).create(true).open(path).map(Self)
     }
 
     /// Appends whole lines.
     pub(crate) fn append(&self, lines: &str) -> io::Result<()> {
-        if lines.is_empty() {
-            Ok(())
-        } else {
-            (&self.0).write_all(lines.as_bytes())
-        }
+        if lines.is_empty() { Ok(()) } else { (&self.0).write_all(lines.as_bytes()) }
     }
 }

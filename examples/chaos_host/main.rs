@@ -60,11 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Carries out one command and returns the answer.
-fn obey(
-    line: &str,
-    door: &mut Door,
-    host: &Arc<Host>,
-) -> Result<String, Box<dyn std::error::Error>> {
+fn obey(line: &str, door: &mut Door, host: &Arc<Host>) -> Result<String, Box<dyn std::error::Error>> {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     match command {
         "mood" => host.mood.set(rest)?,
@@ -74,9 +70,7 @@ fn obey(
         }
         "listen" => door.reopen(host)?,
         "drop" => host.connections.close_all(),
-        "unasked" => host
-            .connections
-            .write_all(&host.frames.reply("<unasked>", 0)),
+        "unasked" => host.connections.write_all(&host.frames.reply("<unasked>", 0)),
         "connections" => {
             let (now, most) = host.connections.count();
             return Ok(format!("ok {now} {most}"));

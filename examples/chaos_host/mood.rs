@@ -52,8 +52,7 @@ impl Mood {
     pub(crate) fn set(&self, text: &str) -> Result<(), String> {
         let mut odds = Odds::default();
         for word in text.split_whitespace() {
-            odds.set(word)
-                .ok_or_else(|| format!("no such mood: {word}"))?;
+            odds.set(word).ok_or_else(|| format!("no such mood: {word}"))?;
         }
         *self.0.write().map_err(|e| e.to_string())? = odds;
         Ok(())
@@ -62,11 +61,7 @@ impl Mood {
     /// The plan for a request's reply: its own words first, then the mood.
     pub(crate) fn plan(&self, words: &str) -> Plan {
         let odds = self.0.read().map(|odds| *odds).unwrap_or_default();
-        let mut plan = Plan {
-            after: odds.lateness(),
-            size: 0,
-            fate: odds.fate(),
-        };
+        let mut plan = Plan { after: odds.lateness(), size: 0, fate: odds.fate() };
         for word in words.split_ascii_whitespace() {
             plan.apply(word);
         }
@@ -102,12 +97,9 @@ impl Odds {
 
     fn fate(&self) -> Fate {
         let mut dice = fastrand::f64();
-        for (odds, fate) in [
-            (self.cut, Fate::Cut),
-            (self.cut_mid, Fate::CutMid),
-            (self.hang, Fate::Hang),
-            (self.split, Fate::Split),
-        ] {
+        for (odds, fate) in
+            [(self.cut, Fate::Cut), (self.cut_mid, Fate::CutMid), (self.hang, Fate::Hang), (self.split, Fate::Split)]
+        {
             if dice < odds {
                 return fate;
             }

@@ -31,10 +31,7 @@ impl Bystander {
     /// Ends the asking; every reply must have been the right one. Returns the median latency.
     pub(crate) fn finish(self) -> Duration {
         self.enough.store(true, Ordering::Relaxed);
-        let mut latencies = self
-            .thread
-            .join()
-            .expect("the bystander was served all the time");
+        let mut latencies = self.thread.join().expect("the bystander was served all the time");
         latencies.sort();
         latencies[latencies.len() / 2]
     }
@@ -47,10 +44,7 @@ fn ask_until(enough: &AtomicBool, requester: &mut Requester) -> Vec<Duration> {
         let start = Instant::now();
         let reply = requester.ask(&tag);
         latencies.push(start.elapsed());
-        assert!(
-            reply.contains(&tag),
-            "the bystander asked {tag} and heard {reply}"
-        );
+        assert!(reply.contains(&tag), "the bystander asked {tag} and heard {reply}");
     }
     latencies
 }

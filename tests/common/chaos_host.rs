@@ -34,10 +34,7 @@ impl ChaosHost {
 
     /// At an address as in `hosts.tab`; port 0 is any free one.
     pub(crate) fn start_at(dialect: Dialect, address: &str) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("tl-host-")
-            .tempdir()
-            .expect("a directory");
+        let dir = tempfile::Builder::new().prefix("tl-host-").tempdir().expect("a directory");
         let mut process = Command::new(program())
             .args([name(dialect), address])
             .arg(list_in(dir.path()))
@@ -47,13 +44,7 @@ impl ChaosHost {
             .expect("the chaos host can be started");
         let commands = process.stdin.take().expect("its input is a pipe");
         let answers = BufReader::new(process.stdout.take().expect("its output is a pipe"));
-        let mut host = Self {
-            process,
-            commands,
-            answers,
-            address: String::new(),
-            dir,
-        };
+        let mut host = Self { process, commands, answers, address: String::new(), dir };
         host.address = host.answer().trim_start_matches("listening ").to_owned();
         host
     }
@@ -74,25 +65,16 @@ impl ChaosHost {
     /// Open connections now, and at most so far.
     pub(crate) fn connections(&mut self) -> (usize, usize) {
         let answer = self.command("connections");
-        let mut numbers = answer
-            .split(' ')
-            .skip(1)
-            .map(|n| n.parse().expect("a number"));
+        let mut numbers = answer.split(' ').skip(1).map(|n| n.parse().expect("a number"));
         (numbers.next().expect("now"), numbers.next().expect("most"))
     }
 
     /// How often each tag was received, completely or in part.
     pub(crate) fn received(&self) -> HashMap<u64, u32> {
         let mut counts = HashMap::new();
-        for line in fs::read_to_string(list_in(self.dir.path()))
-            .expect("the list")
-            .lines()
-        {
+        for line in fs::read_to_string(list_in(self.dir.path())).expect("the list").lines() {
             if let Some(number) = line.trim_end_matches('?').strip_prefix('<') {
-                let number = number
-                    .trim_end_matches('>')
-                    .parse()
-                    .expect("the number of a tag");
+                let number = number.trim_end_matches('>').parse().expect("the number of a tag");
                 *counts.entry(number).or_default() += 1;
             }
         }
@@ -105,9 +87,7 @@ impl ChaosHost {
 
     fn answer(&mut self) -> String {
         let mut line = String::new();
-        self.answers
-            .read_line(&mut line)
-            .expect("the chaos host answers");
+        self.answers.read_line(&mut line).expect("the chaos host answers");
         line.trim_end().to_owned()
     }
 }
@@ -134,10 +114,6 @@ fn list_in(dir: &Path) -> PathBuf {
 /// Cargo builds examples with the tests, beside the binary.
 fn program() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_tieline")).with_file_name("examples/chaos_host");
-    assert!(
-        path.exists(),
-        "{} is missing: build it with `cargo build --examples`",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: build it with `cargo build --examples`", path.display());
     path
 }

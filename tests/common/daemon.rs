@@ -44,19 +44,12 @@ impl Place {
     pub(crate) fn with_settings(hosts: &[&str], settings: &str) -> Arc<Self> {
         let machine = Machine::shared();
         // Sockets have at most 107 bytes of path: keep it short, whatever TMPDIR says.
-        let dir = tempfile::Builder::new()
-            .prefix("tl-")
-            .tempdir_in("/tmp")
-            .expect("a directory");
-        let text = format!(
-            "[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n{settings}\n"
-        );
+        let dir = tempfile::Builder::new().prefix("tl-").tempdir_in("/tmp").expect("a directory");
+        let text =
+            format!("[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n{settings}\n");
         fs::write(dir.path().join("tieline.toml"), text).expect("tieline.toml can be written");
         fs::write(dir.path().join("hosts.tab"), hosts.join("\n") + "\n").expect("hosts.tab");
-        Arc::new(Self {
-            dir,
-            _machine: machine,
-        })
+        Arc::new(Self { dir, _machine: machine })
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
@@ -93,11 +86,7 @@ impl Place {
         let notify = self.path("notify");
         fs::remove_file(&notify).ok();
         let notices = UnixDatagram::bind(&notify).expect("a socket for the notices");
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(self.path("log"))
-            .expect("a log");
+        let log = File::options().append(true).create(true).open(self.path("log")).expect("a log");
         let process = Command::new(env!("CARGO_BIN_EXE_tieline"))
             .args(["run", "--config"])
             .arg(self.path("tieline.toml"))
@@ -109,13 +98,7 @@ impl Place {
             .spawn()
             .expect("the built binary can be started");
         let (place, children) = (Arc::clone(self), Vec::new());
-        let mut daemon = Daemon {
-            place,
-            process,
-            notices,
-            heard: Vec::new(),
-            children,
-        };
+        let mut daemon = Daemon { place, process, notices, heard: Vec::new(), children };
         daemon.wait_for_notice("READY=1");
         daemon.note_children();
         daemon
@@ -148,11 +131,7 @@ impl Daemon {
     pub(crate) fn status(&self) -> Value {
         let output = self.place.tieline(&["status", "--json"]);
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "tieline status: {} {complaint}",
-            output.status
-        );
+        assert!(output.status.success(), "tieline status: {} {complaint}", output.status);
         serde_json::from_slice(&output.stdout).expect("the status is JSON")
     }
 
@@ -161,8 +140,7 @@ impl Daemon {
         let status = self.status();
         let hosts = status["hosts"].as_array().expect("the status has hosts");
         let host = hosts.iter().find(|host| host["name"] == name);
-        host.unwrap_or_else(|| panic!("no host {name} in {status}"))
-            .clone()
+        host.unwrap_or_else(|| panic!("no host {name} in {status}")).clone()
     }
 
     /// The child of a host, as the kernel names it.
@@ -193,11 +171,7 @@ impl Daemon {
 
     /// Waits for the end of the parent.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait_until("the daemon ends", || {
-            self.process
-                .try_wait()
-                .expect("the daemon can be waited for")
-        })
+        wait_until("the daemon ends", || self.process.try_wait().expect("the daemon can be waited for"))
     }
 
     /// Ends the daemon gracefully; it must say 0.
@@ -216,19 +190,9 @@ impl Daemon {
                 return notice.clone();
             }
             self.hear();
-            let ended = self
-                .process
-                .try_wait()
-                .expect("the daemon can be waited for");
-            assert!(
-                ended.is_none(),
-                "the daemon ended before it said {text}: {ended:?}"
-            );
-            assert!(
-                start.elapsed() < LONG,
-                "waited in vain for {text}; heard {:?}",
-                self.heard
-            );
+            let ended = self.process.try_wait().expect("the daemon can be waited for");
+            assert!(ended.is_none(), "the daemon ended before it said {text}: {ended:?}");
+            assert!(start.elapsed() < LONG, "waited in vain for {text}; heard {:?}", self.heard);
         }
     }
 
@@ -240,13 +204,9 @@ impl Daemon {
     fn hear(&mut self) {
         let mut bytes = [0; 4096];
         let bound = Duration::from_millis(50);
-        self.notices
-            .set_read_timeout(Some(bound))
-            .expect("a timeout can be set");
+        self.notices.set_read_timeout(Some(bound)).expect("a timeout can be set");
         match self.notices.recv(&mut bytes) {
-            Ok(length) => self
-                .heard
-                .push(String::from_utf8_lossy(&bytes[..length]).into_owned()),
+            Ok(length) => self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned()),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => panic!("the notices of the daemon: {e}"),
         }
@@ -266,10 +226,7 @@ impl Drop for Daemon {
         self.note_children();
         self.process.kill().ok();
         self.process.wait().ok();
-        let left = self
-            .children
-            .iter()
-            .filter(|child| child.command_line().starts_with("tieline: "));
+        let left = self.children.iter().filter(|child| child.command_line().starts_with("tieline: "));
         left.for_each(|child| child.signal(Signal::SIGKILL));
         if std::thread::panicking() {
             eprintln!("--- the daemon's log ---\n{}", self.place.log());

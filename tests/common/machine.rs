@@ -23,10 +23,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Waits until all others are done, and keeps them off. To be taken before any daemon is started.
     pub(crate) fn alone() -> Self {
-        let machine = Self {
-            lock: Some(lock(FlockArg::LockExclusive)),
-            alone: true,
-        };
+        let machine = Self { lock: Some(lock(FlockArg::LockExclusive)), alone: true };
         ALONE.set(true);
         machine
     }

@@ -31,11 +31,7 @@ pub(crate) fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Polls until `ready` gives something; panics with `what` when `bound` has passed.
-pub(crate) fn wait_within<T>(
-    bound: Duration,
-    what: &str,
-    mut ready: impl FnMut() -> Option<T>,
-) -> T {
+pub(crate) fn wait_within<T>(bound: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = ready() {

@@ -56,21 +56,12 @@ impl Redis {
     /// How many connections over TCP Redis has now.
     pub(crate) fn connections(&self, requester: &mut Requester) -> usize {
         requester.send_bytes(&encode_command(&["CLIENT", "LIST"]));
-        requester
-            .reply()
-            .lines()
-            .filter(|line| line.contains(" addr=127.0.0.1:"))
-            .count()
+        requester.reply().lines().filter(|line| line.contains(" addr=127.0.0.1:")).count()
     }
 
     fn answers(&mut self) -> bool {
         wait_until("redis-server answers", || {
-            if self
-                .process
-                .try_wait()
-                .expect("redis-server can be waited for")
-                .is_some()
-            {
+            if self.process.try_wait().expect("redis-server can be waited for").is_some() {
                 return Some(false);
             }
             let socket = self.dir.path().join("redis.sock");

@@ -23,8 +23,7 @@ pub(crate) struct Requester {
 
 impl Requester {
     pub(crate) fn connect(path: &Path, dialect: Dialect) -> Self {
-        Self::try_connect(path, dialect)
-            .unwrap_or_else(|e| panic!("connect to {}: {e}", path.display()))
+        Self::try_connect(path, dialect).unwrap_or_else(|e| panic!("connect to {}: {e}", path.display()))
     }
 
     /// As `connect`, for those who expect that it may fail.
@@ -32,12 +31,7 @@ impl Requester {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(LONG))?;
         stream.set_write_timeout(Some(LONG))?;
-        Ok(Self {
-            stream,
-            dialect,
-            bytes: Vec::new(),
-            taken: 0,
-        })
+        Ok(Self { stream, dialect, bytes: Vec::new(), taken: 0 })
     }
 
     /// Sends the request and waits for its reply.
@@ -54,16 +48,12 @@ impl Requester {
 
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream
-            .write_all(bytes)
-            .expect("the requester can write");
+        self.stream.write_all(bytes).expect("the requester can write");
     }
 
     /// The next reply; its absence is a failure.
     pub(crate) fn reply(&mut self) -> String {
-        self.next_reply()
-            .expect("the requester can read")
-            .expect("a reply and not the end")
+        self.next_reply().expect("the requester can read").expect("a reply and not the end")
     }
 
     /// The next reply, or `None` when the other side has closed.
@@ -73,10 +63,7 @@ impl Requester {
                 return Ok(Some(reply));
             }
             if !self.read_more()? {
-                assert!(
-                    self.bytes[self.taken..].is_empty(),
-                    "closed in the midst of a reply"
-                );
+                assert!(self.bytes[self.taken..].is_empty(), "closed in the midst of a reply");
                 return Ok(None);
             }
         }
@@ -84,9 +71,7 @@ impl Requester {
 
     /// Tells that nothing more will be sent.
     pub(crate) fn half_close(&self) {
-        self.stream
-            .shutdown(Shutdown::Write)
-            .expect("the requester can shut down its side");
+        self.stream.shutdown(Shutdown::Write).expect("the requester can shut down its side");
     }
 
     /// Waits until the other side closes; whatever comes before is the answer.
@@ -97,13 +82,9 @@ impl Requester {
 
     /// Waits until a reply is there, without taking it.
     pub(crate) fn wait_for_reply(&mut self, bound: Duration) -> bool {
-        self.stream
-            .set_read_timeout(Some(bound))
-            .expect("a timeout can be set");
+        self.stream.set_read_timeout(Some(bound)).expect("a timeout can be set");
         let came = matches!(self.read_more(), Ok(true));
-        self.stream
-            .set_read_timeout(Some(LONG))
-            .expect("a timeout can be set");
+        self.stream.set_read_timeout(Some(LONG)).expect("a timeout can be set");
         came
     }
 

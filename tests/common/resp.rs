@@ -6,10 +6,7 @@
 pub(crate) fn reply_length(bytes: &[u8]) -> Option<usize> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")? + 2;
     let head = std::str::from_utf8(&bytes[1..end - 2]).expect("the head of a RESP reply is text");
-    let number = || {
-        head.parse::<i64>()
-            .unwrap_or_else(|_| panic!("no number in a RESP reply: {head:?}"))
-    };
+    let number = || head.parse::<i64>().unwrap_or_else(|_| panic!("no number in a RESP reply: {head:?}"));
     match bytes[0] {
         b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => Some(end),
         b'$' | b'!' | b'=' => match usize::try_from(number()) {

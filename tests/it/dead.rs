@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use nix::sys::socket::{Backlog, listen};
 use tieline::dialect::Dialect;
 
-use crate::common::{
-    ChaosHost, Daemon, Machine, Requester, median_time, raise_file_limit, tag, wait_until,
-};
+use crate::common::{ChaosHost, Daemon, Machine, Requester, median_time, raise_file_limit, tag, wait_until};
 
 const QUEUED: u64 = 1000;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,10 +23,7 @@ fn answers_of_a_thousand(daemon: &Daemon) -> (Vec<String>, Duration) {
         requester
     };
     let requesters: Vec<Requester> = (0..QUEUED).map(ask).collect();
-    let answers = requesters
-        .into_iter()
-        .map(|mut requester| requester.reply())
-        .collect();
+    let answers = requesters.into_iter().map(|mut requester| requester.reply()).collect();
     (answers, start.elapsed())
 }
 
@@ -37,18 +32,12 @@ fn a_dead_host_answers_fast(daemon: &Daemon) {
     let (answers, took) = answers_of_a_thousand(daemon);
     let other = answers.iter().find(|answer| *answer != "con_lost");
     assert_eq!(other, None, "all are lost");
-    assert!(
-        took < TIMEOUT,
-        "the last of a thousand was answered after {took:?}"
-    );
+    assert!(took < TIMEOUT, "the last of a thousand was answered after {took:?}");
     println!("1,000 queued requests were lost within {took:?}");
 
     let mut requester = daemon.requester("far", Dialect::Line);
     let median = median_time(21, || assert_eq!(requester.ask("<1>"), "con_lost"));
-    assert!(
-        median < Duration::from_millis(10),
-        "a request to a dead host takes {median:?}"
-    );
+    assert!(median < Duration::from_millis(10), "a request to a dead host takes {median:?}");
     let status = daemon.host_status("far");
     assert_eq!(status["state"], "down");
     assert_ne!(status["reason"], "", "{status}");
@@ -65,15 +54,8 @@ fn a_refusing_host_answers_fast_and_is_served_again_when_probed() {
     host.command("listen");
     let output = daemon.place().tieline(&["probe", "far"]);
     assert!(output.status.success(), "{output:?}");
-    wait_until("the host is up", || {
-        (daemon.host_status("far")["state"] == "up").then_some(())
-    });
-    assert!(
-        daemon
-            .requester("far", Dialect::Line)
-            .ask("<2>")
-            .contains("<2>")
-    );
+    wait_until("the host is up", || (daemon.host_status("far")["state"] == "up").then_some(()));
+    assert!(daemon.requester("far", Dialect::Line).ask("<2>").contains("<2>"));
     daemon.stop();
 }
 
@@ -86,14 +68,9 @@ fn a_host_that_comes_back_is_served_after_the_next_probe_by_itself() {
     assert_eq!(requester.ask("<1>"), "con_lost");
     host.command("listen");
     let probe: Timestamp = wait_until("the status tells of the next probe", || {
-        daemon.host_status("far")["next_probe"]
-            .as_str()?
-            .parse()
-            .ok()
+        daemon.host_status("far")["next_probe"].as_str()?.parse().ok()
     });
-    wait_until("the host answers", || {
-        requester.ask("<2>").contains("<2>").then_some(())
-    });
+    wait_until("the host answers", || requester.ask("<2>").contains("<2>").then_some(()));
     let late = Timestamp::now().duration_since(probe).as_secs_f64();
     assert!(late < 1.0, "traffic flowed only {late} s after the probe");
     daemon.stop();
@@ -102,8 +79,7 @@ fn a_host_that_comes_back_is_served_after_the_next_probe_by_itself() {
 /// A listener whose backlog is full and who never accepts: further attempts to connect hear nothing at all.
 fn black_hole() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listen(&listener, Backlog::new(1).expect("a backlog"))
-        .expect("the backlog can be made smaller");
+    listen(&listener, Backlog::new(1).expect("a backlog")).expect("the backlog can be made smaller");
     let address = listener.local_addr().expect("its address");
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
     let held = std::iter::from_fn(connect).collect(); // until one hears nothing
@@ -130,29 +106,16 @@ fn a_host_that_accepts_and_says_nothing_costs_each_request_its_timeout_and_no_mo
     let count = |word: &str| answers.iter().filter(|answer| *answer == word).count() as u64;
     let sent = count("con_unknown");
     assert_eq!(count("con_timeout"), QUEUED - sent, "{answers:?}");
-    assert!(
-        (1..=2).contains(&sent),
-        "{sent} were sent over two connections"
-    );
-    assert_eq!(
-        host.received().len() as u64,
-        sent,
-        "what timed out in the queue was never sent"
-    );
-    assert!(
-        took < Duration::from_secs(4),
-        "the last of a thousand was answered after {took:?}"
-    );
+    assert!((1..=2).contains(&sent), "{sent} were sent over two connections");
+    assert_eq!(host.received().len() as u64, sent, "what timed out in the queue was never sent");
+    assert!(took < Duration::from_secs(4), "the last of a thousand was answered after {took:?}");
     daemon.stop();
 }
 
 #[test]
 fn a_name_that_does_not_resolve_is_lost_and_says_so() {
     let daemon = Daemon::start(&[&format!("far host.invalid:7000 line {OPTIONS}")]);
-    assert_eq!(
-        daemon.requester("far", Dialect::Line).ask("<1>"),
-        "con_lost"
-    );
+    assert_eq!(daemon.requester("far", Dialect::Line).ask("<1>"), "con_lost");
     let reason = daemon.host_status("far")["reason"].to_string();
     assert!(reason.contains("host.invalid"), "{reason}");
     daemon.stop();
@@ -161,13 +124,7 @@ fn a_name_that_does_not_resolve_is_lost_and_says_so() {
 /// One request and its reply, with a host at this address, named so in `hosts.tab`.
 fn is_served(host: &ChaosHost, address: &str) {
     let daemon = Daemon::start(&[&format!("far {address} line")]);
-    assert!(
-        daemon
-            .requester("far", Dialect::Line)
-            .ask("<1>")
-            .contains("<1>"),
-        "{address}"
-    );
+    assert!(daemon.requester("far", Dialect::Line).ask("<1>").contains("<1>"), "{address}");
     assert_eq!(host.received().get(&1), Some(&1));
     daemon.stop();
 }

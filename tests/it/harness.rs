@@ -24,16 +24,10 @@ fn the_chaos_host_answers_pipelined_requests_in_order_and_lists_them_first() {
         (0..100).for_each(|n| requester.send(&tag(n)));
         for n in 0..100 {
             let reply = requester.reply();
-            assert!(
-                reply.matches(&tag(n)).count() >= 2,
-                "{dialect:?}: {n} was answered {reply}"
-            );
+            assert!(reply.matches(&tag(n)).count() >= 2, "{dialect:?}: {n} was answered {reply}");
         }
         let received = host.received();
-        assert!(
-            (0..100).all(|n| received.get(&n) == Some(&1)),
-            "{dialect:?}: {received:?}"
-        );
+        assert!((0..100).all(|n| received.get(&n) == Some(&1)), "{dialect:?}: {received:?}");
     }
 }
 
@@ -44,9 +38,7 @@ fn the_chaos_host_lists_requests_that_broke_off_and_survive_only_in_its_list() {
         let whole = crate::common::encode(dialect, &format!("{} and more", tag(7)));
         requester.send_bytes(&whole[..whole.len() - 3]);
         drop(requester);
-        wait_until("the list names the request", || {
-            host.received().get(&7).copied()
-        });
+        wait_until("the list names the request", || host.received().get(&7).copied());
         host.signal(Signal::SIGKILL);
         assert_eq!(host.received().get(&7), Some(&1));
     }

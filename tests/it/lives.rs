@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tieline::dialect::Dialect;
 
-use crate::common::{
-    Bystander, ChaosHost, Daemon, LONG, Place, Requester, tag, wait_for_service, wait_until,
-};
+use crate::common::{Bystander, ChaosHost, Daemon, LONG, Place, Requester, tag, wait_for_service, wait_until};
 
 /// Asks without a pause; whenever it is closed it connects again, which must never be refused.
 fn ask_through_closures(daemon: &Daemon, enough: &AtomicBool, closed: &AtomicU64) {
@@ -20,17 +18,9 @@ fn ask_through_closures(daemon: &Daemon, enough: &AtomicBool, closed: &AtomicU64
     let mut requester = daemon.requester("far", Dialect::Line);
     while !enough.load(Ordering::Relaxed) {
         number += 1;
-        let sent = requester
-            .stream
-            .write_all(format!("{}\n", tag(number)).as_bytes());
-        match sent
-            .ok()
-            .and_then(|()| requester.next_reply().expect("an answer in time"))
-        {
-            Some(reply) => assert!(
-                reply.contains(&tag(number)),
-                "{number} was answered {reply}"
-            ),
+        let sent = requester.stream.write_all(format!("{}\n", tag(number)).as_bytes());
+        match sent.ok().and_then(|()| requester.next_reply().expect("an answer in time")) {
+            Some(reply) => assert!(reply.contains(&tag(number)), "{number} was answered {reply}"),
             None => {
                 closed.fetch_add(1, Ordering::Relaxed);
                 requester = daemon.requester("far", Dialect::Line);
@@ -41,14 +31,8 @@ fn ask_through_closures(daemon: &Daemon, enough: &AtomicBool, closed: &AtomicU64
 
 #[test]
 fn the_death_of_a_child_costs_its_host_the_requests_in_flight_and_nothing_else() {
-    let (host, other) = (
-        ChaosHost::start(Dialect::Line),
-        ChaosHost::start(Dialect::Line),
-    );
-    let lines = [
-        format!("far {} line", host.address()),
-        format!("other {} line", other.address()),
-    ];
+    let (host, other) = (ChaosHost::start(Dialect::Line), ChaosHost::start(Dialect::Line));
+    let lines = [format!("far {} line", host.address()), format!("other {} line", other.address())];
     let mut daemon = Daemon::start(&[&lines[0], &lines[1]]);
     let bystander = Bystander::start(daemon.socket("other"), Dialect::Line);
     let (first, other_child) = (daemon.child("far"), daemon.child("other"));
@@ -57,9 +41,7 @@ fn the_death_of_a_child_costs_its_host_the_requests_in_flight_and_nothing_else()
         for _ in 0..20 {
             scope.spawn(|| ask_through_closures(&daemon, &enough, &closed));
         }
-        wait_until("they are at it", || {
-            (host.received().len() > 50).then_some(())
-        });
+        wait_until("they are at it", || (host.received().len() > 50).then_some(()));
         first.signal(Signal::SIGKILL);
         let killed = Instant::now();
         wait_for_service(&daemon.socket("far"), Dialect::Line);
@@ -71,10 +53,7 @@ fn the_death_of_a_child_costs_its_host_the_requests_in_flight_and_nothing_else()
     });
     bystander.finish();
     println!("service was back {service_back:?} after kill -9");
-    assert!(
-        service_back < Duration::from_secs(5),
-        "service was back after {service_back:?}"
-    );
+    assert!(service_back < Duration::from_secs(5), "service was back after {service_back:?}");
     assert_eq!(closed.into_inner(), 20, "each requester was closed once");
     assert_ne!(daemon.child("far"), first);
     assert_eq!(daemon.child("other"), other_child);
@@ -87,25 +66,15 @@ fn the_death_of_a_child_costs_its_host_the_requests_in_flight_and_nothing_else()
 fn a_child_ended_by_a_signal_from_outside_starts_again_at_once_every_time() {
     let host = ChaosHost::start(Dialect::Line);
     let mut daemon = Daemon::start(&[&format!("far {} line", host.address())]);
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGKILL,
-        Signal::SIGTERM,
-        Signal::SIGKILL,
-    ] {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL] {
         wait_for_service(&daemon.socket("far"), Dialect::Line);
         let child = daemon.child("far");
         let start = Instant::now();
         child.signal(signal);
-        wait_until("another child", || {
-            daemon.try_child("far").filter(|new| *new != child)
-        });
+        wait_until("another child", || daemon.try_child("far").filter(|new| *new != child));
         wait_for_service(&daemon.socket("far"), Dialect::Line);
         let took = start.elapsed();
-        assert!(
-            took < Duration::from_secs(3),
-            "after {signal} it took {took:?}"
-        );
+        assert!(took < Duration::from_secs(3), "after {signal} it took {took:?}");
     }
     daemon.stop();
 }
@@ -115,12 +84,7 @@ fn the_death_of_the_parent_takes_its_children_along_and_hinders_no_new_start() {
     let host = ChaosHost::start(Dialect::Line);
     let place = Place::new(&[&format!("far {} line", host.address())]);
     let mut first = place.start();
-    assert!(
-        first
-            .requester("far", Dialect::Line)
-            .ask("<1>")
-            .contains("<1>")
-    );
+    assert!(first.requester("far", Dialect::Line).ask("<1>").contains("<1>"));
     let children = first.children_seen();
     assert!(!children.is_empty());
     first.signal(Signal::SIGKILL);
@@ -128,23 +92,11 @@ fn the_death_of_the_parent_takes_its_children_along_and_hinders_no_new_start() {
     assert!(place.socket("far").exists(), "the socket is stale");
 
     let second = place.start();
-    assert!(
-        second
-            .requester("far", Dialect::Line)
-            .ask("<2>")
-            .contains("<2>")
-    );
+    assert!(second.requester("far", Dialect::Line).ask("<2>").contains("<2>"));
     for child in children {
-        wait_until("the children of the dead are gone", || {
-            (!child.is_alive()).then_some(())
-        });
+        wait_until("the children of the dead are gone", || (!child.is_alive()).then_some(()));
     }
-    assert!(
-        second
-            .requester("far", Dialect::Line)
-            .ask("<3>")
-            .contains("<3>")
-    );
+    assert!(second.requester("far", Dialect::Line).ask("<3>").contains("<3>"));
     second.stop();
     assert!(!place.socket("far").exists());
 }
@@ -155,21 +107,9 @@ fn a_second_daemon_on_the_same_directory_is_refused_with_the_pid_of_the_first() 
     let daemon = Daemon::start(&[&format!("far {} line", host.address())]);
     let output = daemon.place().tieline(&["run"]);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        matches!(output.status.code(), Some(69 | 75)),
-        "{} {complaint}",
-        output.status
-    );
-    assert!(
-        complaint.contains(&daemon.parent().0.to_string()),
-        "{complaint}"
-    );
-    assert!(
-        daemon
-            .requester("far", Dialect::Line)
-            .ask("<1>")
-            .contains("<1>")
-    );
+    assert!(matches!(output.status.code(), Some(69 | 75)), "{} {complaint}", output.status);
+    assert!(complaint.contains(&daemon.parent().0.to_string()), "{complaint}");
+    assert!(daemon.requester("far", Dialect::Line).ask("<1>").contains("<1>"));
     daemon.stop();
 }
 
@@ -185,12 +125,8 @@ fn a_child_on_demand_starts_with_the_first_requester_and_leaves_when_idle() {
         assert!(requester.ask(&tag(number)).contains(&tag(number)));
         let child = daemon.child("far");
         drop(requester);
-        wait_until("the idle child has left", || {
-            (!child.is_alive()).then_some(())
-        });
-        wait_until("nobody follows", || {
-            daemon.try_child("far").is_none().then_some(())
-        });
+        wait_until("the idle child has left", || (!child.is_alive()).then_some(()));
+        wait_until("nobody follows", || daemon.try_child("far").is_none().then_some(()));
     }
     daemon.stop();
 }
@@ -204,14 +140,10 @@ fn programs_that_cannot_use_a_unix_socket_use_the_loopback_listener() {
     let line = format!("far {} line listen={address}", host.address());
     let daemon = Daemon::start(&[&line]);
     let mut stream = TcpStream::connect(address).expect("the loopback listener accepts");
-    stream
-        .set_read_timeout(Some(LONG))
-        .expect("a timeout can be set");
+    stream.set_read_timeout(Some(LONG)).expect("a timeout can be set");
     stream.write_all(b"<1>\n").expect("it reads");
     let mut reply = String::new();
-    BufReader::new(&stream)
-        .read_line(&mut reply)
-        .expect("it answers");
+    BufReader::new(&stream).read_line(&mut reply).expect("it answers");
     assert_eq!(reply, "<1>  <1>\n");
     daemon.stop();
 }

@@ -10,10 +10,7 @@ use crate::common::Place;
 fn complaint(place: &Arc<Place>, code: &[i32]) -> String {
     let Output { status, stderr, .. } = place.tieline(&["run"]);
     let text = String::from_utf8_lossy(&stderr).into_owned();
-    assert!(
-        status.code().is_some_and(|ended| code.contains(&ended)),
-        "{status}: {text}"
-    );
+    assert!(status.code().is_some_and(|ended| code.contains(&ended)), "{status}: {text}");
     text
 }
 
@@ -26,11 +23,7 @@ fn assert_names(text: &str, words: &[&str]) {
 #[test]
 fn all_mistakes_of_both_files_are_told_at_once_with_code_78() {
     let place = Place::with_settings(
-        &[
-            "Cache 127.0.0.1:6379 resp",
-            "far 127.0.0.1 line",
-            "near 127.0.0.1:1 line conections=3",
-        ],
+        &["Cache 127.0.0.1:6379 resp", "far 127.0.0.1 line", "near 127.0.0.1:1 line conections=3"],
         "[log]\nlevle = \"info\"",
     );
     for words in [&["run"][..], &["check"]] {
@@ -39,14 +32,7 @@ fn all_mistakes_of_both_files_are_told_at_once_with_code_78() {
         assert_eq!(output.status.code(), Some(78), "{text}");
         assert_names(
             &text,
-            &[
-                "hosts.tab:1:1",
-                "hosts.tab:2:5",
-                "hosts.tab:3:23",
-                "connections",
-                "tieline.toml:6:1",
-                "level",
-            ],
+            &["hosts.tab:1:1", "hosts.tab:2:5", "hosts.tab:3:23", "connections", "tieline.toml:6:1", "level"],
         );
     }
 }
@@ -80,10 +66,7 @@ fn place_with_run_dir(run_dir: &str) -> Arc<Place> {
 fn a_run_directory_without_a_parent_is_named_with_the_remedy() {
     let place = place_with_run_dir("missing/run");
     let text = complaint(&place, &[73, 74, 77, 78]);
-    assert_names(
-        &text,
-        &[&place.path("missing").display().to_string(), "mkdir"],
-    );
+    assert_names(&text, &[&place.path("missing").display().to_string(), "mkdir"]);
 }
 
 #[test]
@@ -91,10 +74,7 @@ fn a_run_directory_that_is_a_file_is_named() {
     let place = place_with_run_dir("run");
     fs::write(place.path("run"), "").expect("a file");
     let text = complaint(&place, &[73, 74, 77, 78]);
-    assert_names(
-        &text,
-        &[&place.path("run").display().to_string(), "director"],
-    );
+    assert_names(&text, &[&place.path("run").display().to_string(), "director"]);
 }
 
 #[test]
@@ -111,10 +91,7 @@ fn a_socket_path_over_107_bytes_is_named_with_its_length_and_the_remedy() {
     let place = place_with_run_dir(&long);
     let socket = place.path(&long).join("far.sock").display().to_string();
     let text = complaint(&place, &[73, 78]);
-    assert_names(
-        &text,
-        &[&socket, "107", &socket.len().to_string(), "run_dir"],
-    );
+    assert_names(&text, &[&socket, "107", &socket.len().to_string(), "run_dir"]);
     assert!(!place.path(&long).exists(), "nothing was made");
 }
 

@@ -35,24 +35,9 @@ fn watching_connections(redis: &Redis, work: impl FnOnce()) -> usize {
 }
 
 fn assert_clean(output: &Output) -> String {
-    let (out, complaints) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{}: {out} {complaints}",
-        output.status
-    );
-    for word in [
-        "error",
-        "warning",
-        "con_",
-        "conlost",
-        "conbusy",
-        "conrefused",
-        "contimeout",
-    ] {
+    let (out, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {out} {complaints}", output.status);
+    for word in ["error", "warning", "con_", "conlost", "conbusy", "conrefused", "contimeout"] {
         let said = format!("{out}{complaints}").to_lowercase();
         assert!(!said.contains(word), "{word}: {out} {complaints}");
     }
@@ -67,9 +52,7 @@ fn benchmark(daemon: &Daemon, words: &[&str]) {
     let out = assert_clean(&run("redis-benchmark", &[&fixed, words].concat()));
     let rates: Vec<(&str, f64)> = out.lines().filter_map(rate).collect();
     for name in ["GET", "SET", "INCR", "LPUSH"] {
-        let found = rates
-            .iter()
-            .any(|(test, rate)| *test == name && *rate > 0.0);
+        let found = rates.iter().any(|(test, rate)| *test == name && *rate > 0.0);
         assert!(found, "no rate of {name} in {out}");
     }
     println!("redis-benchmark {words:?}: {rates:?}");
@@ -88,15 +71,9 @@ fn redis_benchmark_runs_clean_and_the_pool_never_grows_beyond_its_bound() {
         benchmark(&daemon, &["-n", "40000", "-c", "50"]);
         benchmark(&daemon, &["-n", "100000", "-c", "50", "-P", "16"]);
         benchmark(&daemon, &["-n", "40000", "-c", "500"]);
-        benchmark(
-            &daemon,
-            &["-n", "40000", "-c", "500", "-P", "16", "-d", "1000"],
-        );
+        benchmark(&daemon, &["-n", "40000", "-c", "500", "-P", "16", "-d", "1000"]);
     });
-    assert!(
-        (1..=CONNECTIONS).contains(&most),
-        "Redis has seen {most} connections at once"
-    );
+    assert!((1..=CONNECTIONS).contains(&most), "Redis has seen {most} connections at once");
     let status = daemon.host_status("cache");
     assert_eq!(status["state"], "up");
     for outcome in ["lost", "timeout", "unknown", "busy", "refused"] {
@@ -139,10 +116,7 @@ fn a_session_command_is_refused_by_name_and_the_requester_goes_on() {
     ] {
         let refused = format!("-CONREFUSED {}", words[0].to_uppercase());
         let reply = command(&mut requester, words);
-        assert!(
-            reply.starts_with(&refused),
-            "{words:?} was answered {reply}"
-        );
+        assert!(reply.starts_with(&refused), "{words:?} was answered {reply}");
         assert_eq!(command(&mut requester, &["PING"]), "+PONG\r\n");
     }
     requester.send_bytes(b"subscribe news\r\nPING\r\n");
@@ -163,11 +137,7 @@ fn inline_commands_are_understood_and_what_redis_would_hang_up_on_never_reaches_
     assert!(answer.starts_with("-CONREFUSED"), "{answer}");
     let mut other = daemon.requester("cache", Dialect::Resp);
     assert_eq!(command(&mut other, &["PING"]), "+PONG\r\n");
-    assert_eq!(
-        redis.connections(&mut redis.requester()),
-        1,
-        "the connection has survived"
-    );
+    assert_eq!(redis.connections(&mut redis.requester()), 1, "the connection has survived");
     daemon.stop();
 }
 
@@ -206,18 +176,12 @@ fn count_up(daemon: &Daemon, number: usize) {
     for round in 0..100 {
         for step in 0..10 {
             requester.send_bytes(&encode_command(&["INCR", &key]));
-            requester.send_bytes(&encode_command(&[
-                "ECHO",
-                &format!("{number}/{round}/{step}"),
-            ]));
+            requester.send_bytes(&encode_command(&["ECHO", &format!("{number}/{round}/{step}")]));
         }
         for step in 0..10 {
             assert_eq!(requester.reply(), format!(":{}\r\n", round * 10 + step + 1));
             let echo = requester.reply();
-            assert!(
-                echo.ends_with(&format!("\r\n{number}/{round}/{step}\r\n")),
-                "{echo}"
-            );
+            assert!(echo.ends_with(&format!("\r\n{number}/{round}/{step}\r\n")), "{echo}");
         }
     }
 }
@@ -240,10 +204,7 @@ fn a_redis_that_pauses_beyond_the_deadline_mixes_up_nothing_when_it_goes_on() {
     let line = format!("cache {} resp connections=1 timeout=500ms", redis.address());
     let daemon = Daemon::start(&[&line]);
     let mut requester = daemon.requester("cache", Dialect::Resp);
-    assert_eq!(
-        command(&mut requester, &["ECHO", "before"]),
-        "$6\r\nbefore\r\n"
-    );
+    assert_eq!(command(&mut requester, &["ECHO", "before"]), "$6\r\nbefore\r\n");
     redis.signal(Signal::SIGSTOP);
     for word in ["one", "two", "three"] {
         requester.send_bytes(&encode_command(&["ECHO", word]));
@@ -255,9 +216,6 @@ fn a_redis_that_pauses_beyond_the_deadline_mixes_up_nothing_when_it_goes_on() {
     redis.signal(Signal::SIGCONT);
     let mut other = daemon.requester("cache", Dialect::Resp);
     assert_eq!(command(&mut other, &["ECHO", "other"]), "$5\r\nother\r\n");
-    assert_eq!(
-        command(&mut requester, &["ECHO", "after"]),
-        "$5\r\nafter\r\n"
-    );
+    assert_eq!(command(&mut requester, &["ECHO", "after"]), "$5\r\nafter\r\n");
     daemon.stop();
 }

@@ -11,10 +11,7 @@ use crate::common::{ChaosHost, Daemon, Place, Process, wait_until};
 /// Two hosts; with `drain`, which is how long a hanging child is waited for.
 fn two_hosts(drain: &str) -> (ChaosHost, Daemon) {
     let host = ChaosHost::start(Dialect::Line);
-    let lines = [
-        format!("far {} line", host.address()),
-        format!("near {} line", host.address()),
-    ];
+    let lines = [format!("far {} line", host.address()), format!("near {} line", host.address())];
     let settings = format!("[defaults]\ndrain = \"{drain}\"");
     let daemon = Place::with_settings(&[&lines[0], &lines[1]], &settings).start();
     (host, daemon)
@@ -41,18 +38,9 @@ fn ends_without_a_trace(mut daemon: Daemon, code: i32, bound: Duration) {
         assert!(!child.is_alive(), "{child:?} is left behind");
     }
     let run = fs::read_dir(daemon.place().path("run")).expect("the run directory stays");
-    let left: Vec<String> = run
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
-    let surplus = left
-        .iter()
-        .find(|name| name.ends_with(".sock") || name.ends_with(".pid"));
+    let left: Vec<String> =
+        run.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let surplus = left.iter().find(|name| name.ends_with(".sock") || name.ends_with(".pid"));
     assert_eq!(surplus, None, "left in the run directory");
 }
 
@@ -66,35 +54,19 @@ fn usr1_writes_the_status_file_within_a_second_even_if_a_child_hangs() {
     daemon.signal(Signal::SIGUSR1);
     let text = wait_until("the status file", || fs::read_to_string(&file).ok());
     let took = start.elapsed();
-    assert!(
-        took < Duration::from_secs(2),
-        "the status file took {took:?}"
-    );
+    assert!(took < Duration::from_secs(2), "the status file took {took:?}");
     let mut lines = text.lines();
     let head = lines.next().expect("a header");
     assert!(head.starts_with("TIELINE status "), "{head}");
-    assert!(
-        head.ends_with(&format!("- parent {}", daemon.parent().0)),
-        "{head}"
-    );
+    assert!(head.ends_with(&format!("- parent {}", daemon.parent().0)), "{head}");
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split('\t').collect()).collect();
-    let row = |name: &str| {
-        rows.iter()
-            .find(|row| row.get(1) == Some(&name))
-            .expect("its row")
-    };
+    let row = |name: &str| rows.iter().find(|row| row.get(1) == Some(&name)).expect("its row");
     assert_eq!(rows[0][..3], ["pid", "host", "state"], "{text}");
-    assert_eq!(
-        row("far")[..3],
-        [child.0.to_string().as_str(), "far", "hung"],
-        "{text}"
-    );
+    assert_eq!(row("far")[..3], [child.0.to_string().as_str(), "far", "hung"], "{text}");
     assert_eq!(row("near")[2], "up", "{text}");
     assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
     child.signal(Signal::SIGCONT);
-    wait_until("the child is well again", || {
-        (daemon.host_status("far")["state"] != "hung").then_some(())
-    });
+    wait_until("the child is well again", || (daemon.host_status("far")["state"] != "hung").then_some(()));
     daemon.stop();
 }
 
@@ -104,16 +76,8 @@ fn status_shows_a_hanging_child_as_hung_within_two_seconds() {
     let child = hang_a_child(&mut daemon);
     let start = Instant::now();
     let status = daemon.host_status("far");
-    assert_eq!(
-        (&status["state"], &status["pid"]),
-        (&"hung".into(), &child.0.into()),
-        "{status}"
-    );
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "the status took {:?}",
-        start.elapsed()
-    );
+    assert_eq!((&status["state"], &status["pid"]), (&"hung".into(), &child.0.into()), "{status}");
+    assert!(start.elapsed() < Duration::from_secs(3), "the status took {:?}", start.elapsed());
     daemon.stop();
 }
 
@@ -126,10 +90,7 @@ fn usr2_turns_debug_logging_of_every_child_on_and_off() {
         daemon.requester("near", Dialect::Line).ask("<1> secret");
         debug_lines(&daemon, "near").checked_sub(1)
     });
-    assert!(
-        !daemon.place().log().contains("secret"),
-        "no request is logged"
-    );
+    assert!(!daemon.place().log().contains("secret"), "no request is logged");
     daemon.signal(Signal::SIGUSR2);
     wait_until("no more is logged at debug level", || {
         let before = debug_lines(&daemon, "near");
@@ -141,9 +102,7 @@ fn usr2_turns_debug_logging_of_every_child_on_and_off() {
 
 fn debug_lines(daemon: &Daemon, host: &str) -> usize {
     let log = daemon.place().log();
-    log.lines()
-        .filter(|line| line.contains("DEBUG") && line.contains(host))
-        .count()
+    log.lines().filter(|line| line.contains("DEBUG") && line.contains(host)).count()
 }
 
 /// A request in flight is answered before the daemon ends.
@@ -153,15 +112,10 @@ fn ends_gracefully_by(signal: Signal) {
     requester.send("<1> after=500");
     let mut idle = daemon.requester("near", Dialect::Line);
     assert!(idle.ask("<2>").contains("<2>"));
-    wait_until("the request is at the host", || {
-        host.received().get(&1).copied()
-    });
+    wait_until("the request is at the host", || host.received().get(&1).copied());
     daemon.signal(signal);
     assert_eq!(requester.reply(), "<1>  <1>");
-    assert!(
-        requester.rest().is_empty() && idle.rest().is_empty(),
-        "both are closed"
-    );
+    assert!(requester.rest().is_empty() && idle.rest().is_empty(), "both are closed");
     ends_without_a_trace(daemon, 0, Duration::from_secs(5));
 }
 
@@ -207,12 +161,7 @@ fn quit_ends_at_once_although_a_child_hangs() {
 fn hup_does_not_end_the_daemon() {
     let (_host, daemon) = two_hosts("1s");
     daemon.signal(Signal::SIGHUP);
-    assert!(
-        daemon
-            .requester("far", Dialect::Line)
-            .ask("<1>")
-            .contains("<1>")
-    );
+    assert!(daemon.requester("far", Dialect::Line).ask("<1>").contains("<1>"));
     assert_eq!(daemon.host_status("far")["state"], "up");
     daemon.stop();
 }

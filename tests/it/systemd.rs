@@ -31,10 +31,7 @@ fn the_manager_hears_ready_and_then_how_many_hosts_are_up_and_down() {
     ];
     let mut daemon = Daemon::start(&[&lines[0], &lines[1], &lines[2]]);
     daemon.requester("far", Dialect::Line).ask("<1>");
-    assert_eq!(
-        daemon.requester("dead", Dialect::Line).ask("<2>"),
-        "con_lost"
-    );
+    assert_eq!(daemon.requester("dead", Dialect::Line).ask("<2>"), "con_lost");
     let status = daemon.wait_for_notice("STATUS=3 hosts: 1 up, 1 down, 1 idle");
     assert!(status.contains("STATUS="), "{status}");
     daemon.forget_notices();
@@ -49,9 +46,7 @@ fn the_manager_hears_ready_and_then_how_many_hosts_are_up_and_down() {
 /// Asks until the host is found to be away.
 fn wait_for_failure(daemon: &Daemon) {
     let mut requester = daemon.requester("far", Dialect::Line);
-    crate::common::wait_until("the host is lost", || {
-        (requester.ask("<3>") == "con_lost").then_some(())
-    });
+    crate::common::wait_until("the host is lost", || (requester.ask("<3>") == "con_lost").then_some(()));
 }
 
 #[test]
@@ -75,15 +70,9 @@ fn the_unit_is_valid() {
     let text = text.replace("/usr/bin/tieline", env!("CARGO_BIN_EXE_tieline"));
     let copy = dir.path().join("tieline.service");
     fs::write(&copy, text).expect("a copy of the unit");
-    let output = run(
-        "systemd-analyze",
-        &["verify", copy.to_str().expect("a path of text")],
-    );
+    let output = run("systemd-analyze", &["verify", copy.to_str().expect("a path of text")]);
     let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && complaints.is_empty(),
-        "{complaints}"
-    );
+    assert!(output.status.success() && complaints.is_empty(), "{complaints}");
 }
 
 #[test]
@@ -92,13 +81,7 @@ fn the_unit_exposes_at_most_one_and_a_half_points() {
         return;
     }
     let unit = unit();
-    let words = [
-        "security",
-        "--offline=true",
-        "--threshold=15",
-        "--no-pager",
-        unit.to_str().expect("text"),
-    ];
+    let words = ["security", "--offline=true", "--threshold=15", "--no-pager", unit.to_str().expect("text")];
     let output = run("systemd-analyze", &words);
     let out = String::from_utf8_lossy(&output.stdout);
     println!("{}", out.lines().last().unwrap_or_default());

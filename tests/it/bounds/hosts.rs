@@ -8,16 +8,13 @@ use crate::common::{Bystander, wait_until};
 #[test]
 fn a_reply_without_end_is_cut_at_the_limit_and_held_by_nobody() {
     for dialect in [Dialect::Line, Dialect::Resp, Dialect::Len32] {
-        let (_host, daemon, child, base) = warm(dialect, "connections=3 max_reply=1MiB");
+        let (_host, daemon, child, base) = warm(dialect, "connections=3 pipeline=1 max_reply=1MiB");
         let bystander = Bystander::start(daemon.socket("far"), dialect);
         let mut unlucky = daemon.requester("far", dialect);
         unlucky.send("<1> endless");
+        unlucky.half_close();
         let said = unlucky.rest();
-        assert!(
-            said.len() < 2 << 20,
-            "{dialect:?}: {} bytes were passed on",
-            said.len()
-        );
+        assert!(said.len() < 2 << 20, "{dialect:?}: {} bytes were passed on", said.len());
         assert_memory(child, base, FRAME_KB);
         assert!(bystander.finish() < PATIENCE);
         let mut next = daemon.requester("far", dialect);
@@ -38,15 +35,9 @@ fn garbage_from_the_host_closes_the_connection_and_serves_nobody() {
         let reply = requester.ask("<1> garbage");
         let unknown = reply.to_lowercase().replace('_', "").contains("conunknown");
         assert!(unknown, "{dialect:?}: garbage was answered {reply:?}");
-        wait_until("the connection is closed", || {
-            (host.connections().0 == 0).then_some(())
-        });
+        wait_until("the connection is closed", || (host.connections().0 == 0).then_some(()));
         assert!(requester.ask("<2>").contains("<2>"));
-        assert_eq!(
-            (before, host.connections()),
-            (1, (1, 1)),
-            "another connection serves"
-        );
+        assert_eq!((before, host.connections()), (1, (1, 1)), "another connection serves");
         daemon.stop();
     }
 }
@@ -57,21 +48,11 @@ fn an_unasked_reply_closes_the_connection_and_serves_nobody() {
         let (mut host, daemon, _child, _) = warm(dialect, "connections=1 pipeline=1");
         let mut requester = daemon.requester("far", dialect);
         host.command("unasked");
-        wait_until("the connection is closed", || {
-            (host.connections().0 == 0).then_some(())
-        });
-        assert!(
-            requester.ask("<1>").contains("<1>"),
-            "{dialect:?}: after an unasked reply"
-        );
+        wait_until("the connection is closed", || (host.connections().0 == 0).then_some(()));
+        assert!(requester.ask("<1>").contains("<1>"), "{dialect:?}: after an unasked reply");
         assert!(requester.ask("<2> twice").contains("<2>"));
-        wait_until("the connection is closed", || {
-            (host.connections().0 == 0).then_some(())
-        });
-        assert!(
-            requester.ask("<3>").contains("<3>"),
-            "{dialect:?}: after a reply that came twice"
-        );
+        wait_until("the connection is closed", || (host.connections().0 == 0).then_some(()));
+        assert!(requester.ask("<3>").contains("<3>"), "{dialect:?}: after a reply that came twice");
         daemon.stop();
     }
 }

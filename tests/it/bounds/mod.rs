@@ -34,10 +34,7 @@ fn warm(dialect: Dialect, options: &str) -> (ChaosHost, Daemon, Process, u64) {
 
 fn assert_memory(child: Process, base: u64, allowance: u64) {
     let now = child.private_kb();
-    assert!(
-        now < base + allowance,
-        "the child grew from {base} to {now} kB"
-    );
+    assert!(now < base + allowance, "the child grew from {base} to {now} kB");
 }
 
 fn wait_until_given_back(child: Process, base: u64) {

@@ -28,26 +28,17 @@ fn pour(requester: &Requester, count: u64, size: usize) -> thread::JoinHandle<()
 #[test]
 fn a_requester_that_pipelines_100_000_requests_and_reads_nothing_disturbs_nobody() {
     let _machine = Machine::alone();
-    let (mut host, daemon, child, base) =
-        warm(Dialect::Line, "connections=4 pipeline=64 timeout=60s");
+    let (mut host, daemon, child, base) = warm(Dialect::Line, "connections=4 pipeline=64 timeout=60s");
     let greedy = daemon.requester("far", Dialect::Line);
     let pouring = pour(&greedy, 100_000, 1000);
-    wait_until("its first requests are at the host", || {
-        host.received().get(&500).copied()
-    });
+    wait_until("its first requests are at the host", || host.received().get(&500).copied());
     let bystander = Bystander::start(daemon.socket("far"), Dialect::Line);
     let settled = wait_until_still(&host);
     assert_memory(child, base, UNREAD_KB);
     let median = bystander.finish();
     assert!(median < PATIENCE, "others waited {median:?}");
-    assert!(
-        settled < 50_000,
-        "{settled} of its requests were carried although it reads nothing"
-    );
-    println!(
-        "unread pipeline: {settled} carried, child {base} → {} kB, others {median:?}",
-        child.private_kb()
-    );
+    assert!(settled < 50_000, "{settled} of its requests were carried although it reads nothing");
+    println!("unread pipeline: {settled} carried, child {base} → {} kB, others {median:?}", child.private_kb());
 
     greedy.stream.shutdown(Shutdown::Both).expect("it leaves");
     pouring.join().expect("the pouring has ended");
@@ -59,12 +50,7 @@ fn a_requester_that_pipelines_100_000_requests_and_reads_nothing_disturbs_nobody
 
 /// Waits until the host receives no more of the tags below 100,000; returns how many it has.
 fn wait_until_still(host: &ChaosHost) -> usize {
-    let count = || {
-        host.received()
-            .keys()
-            .filter(|number| **number < 100_000)
-            .count()
-    };
+    let count = || host.received().keys().filter(|number| **number < 100_000).count();
     let mut last = (count(), Instant::now());
     wait_until("the requester is read no further", || {
         let now = count();
@@ -81,9 +67,7 @@ fn a_requester_that_does_not_read_is_closed_alone_after_the_timeout() {
     let bystander = Bystander::start(daemon.socket("far"), Dialect::Line);
     let mut greedy = daemon.requester("far", Dialect::Line);
     let pouring = pour(&greedy, 100_000, 1000);
-    pouring
-        .join()
-        .expect("the pouring ends because the requester is closed");
+    pouring.join().expect("the pouring ends because the requester is closed");
     let got = greedy.rest().len();
     assert!(got < 64 << 20, "{got} bytes");
     assert!(bystander.finish() < PATIENCE);
@@ -97,10 +81,7 @@ fn replies_to_a_pipeline_that_is_read_late_are_complete_and_in_order() {
     let pouring = pour(&late, 20_000, 500);
     for n in 0..20_000 {
         let reply = late.reply();
-        assert!(
-            reply.starts_with(&tag(n)) && reply.ends_with(&tag(n)),
-            "{n}: {reply}"
-        );
+        assert!(reply.starts_with(&tag(n)) && reply.ends_with(&tag(n)), "{n}: {reply}");
     }
     pouring.join().expect("all was sent");
     daemon.stop();
@@ -122,10 +103,7 @@ fn a_request_without_end_is_refused() {
     for (dialect, begin) in [
         (Dialect::Line, &b""[..]),
         (Dialect::Len32, &[0x7f, 0xff, 0xff, 0xff]),
-        (
-            Dialect::Resp,
-            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870911\r\n",
-        ),
+        (Dialect::Resp, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870911\r\n"),
         (Dialect::Resp, b"*1048576\r\n"),
         (Dialect::Resp, b"PING "),
     ] {
@@ -134,10 +112,7 @@ fn a_request_without_end_is_refused() {
         let mut endless = daemon.requester("far", dialect);
         endless.send_bytes(begin);
         let said = pour_until_closed(&mut endless, &[b'x'; 4096]);
-        assert!(
-            said.to_lowercase().replace('_', "").contains("conrefused"),
-            "{dialect:?}: {said}"
-        );
+        assert!(said.to_lowercase().replace('_', "").contains("conrefused"), "{dialect:?}: {said}");
         assert_memory(child, base, FRAME_KB);
         assert!(bystander.finish() < PATIENCE);
         drop(endless);
@@ -154,10 +129,7 @@ fn a_request_that_is_not_complete_within_the_timeout_is_refused() {
     dawdler.send_bytes(b"<1> and then");
     assert_eq!(String::from_utf8_lossy(&dawdler.rest()), "con_refused\n");
     let took = start.elapsed();
-    assert!(
-        took >= Duration::from_millis(500) && took < Duration::from_secs(3),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(3), "{took:?}");
     daemon.stop();
 }
 
@@ -179,10 +151,7 @@ fn garbage_is_refused_and_the_others_are_served() {
         requester.send_bytes(garbage);
         let said = String::from_utf8_lossy(&requester.rest()).into_owned();
         let shown = String::from_utf8_lossy(garbage);
-        assert!(
-            said.starts_with("-CONREFUSED "),
-            "{shown:?} was answered {said:?}"
-        );
+        assert!(said.starts_with("-CONREFUSED "), "{shown:?} was answered {said:?}");
     }
     for seed in 0..50 {
         let mut requester = daemon.requester("far", Dialect::Resp);
@@ -209,17 +178,10 @@ fn a_requester_that_has_closed_its_sending_side_is_still_answered() {
         .spawn()
         .expect("nc is needed: run ./test, or `apt-get install netcat-openbsd`");
     let mut input = nc.stdin.take().expect("its input is a pipe");
-    input
-        .write_all(b"<1> after=200\n<2>\n")
-        .expect("nc takes the requests");
+    input.write_all(b"<1> after=200\n<2>\n").expect("nc takes the requests");
     drop(input);
-    let output = nc
-        .wait_with_output()
-        .expect("nc ends when the requester is closed");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "<1>  <1>\n<2>  <2>\n"
-    );
+    let output = nc.wait_with_output().expect("nc ends when the requester is closed");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "<1>  <1>\n<2>  <2>\n");
     daemon.stop();
 }
 
@@ -228,16 +190,9 @@ fn what_a_requester_left_behind_is_discarded_and_its_connection_goes_on() {
     let (mut host, daemon, _child, _) = warm(Dialect::Line, "connections=1");
     let mut hasty = daemon.requester("far", Dialect::Line);
     hasty.send("<1> after=300");
-    wait_until("its request is at the host", || {
-        host.received().get(&1).copied()
-    });
+    wait_until("its request is at the host", || host.received().get(&1).copied());
     drop(hasty);
-    assert!(
-        daemon
-            .requester("far", Dialect::Line)
-            .ask("<2>")
-            .contains("<2>")
-    );
+    assert!(daemon.requester("far", Dialect::Line).ask("<2>").contains("<2>"));
     assert_eq!(host.connections(), (1, 1), "the connection has survived");
     daemon.stop();
 }
@@ -247,40 +202,28 @@ fn beyond_the_queue_requests_are_answered_busy() {
     let (host, daemon, _child, _) = warm(Dialect::Line, "connections=1 queue=10");
     let mut first = daemon.requester("far", Dialect::Line);
     first.send("<1> after=500");
-    wait_until("the first is at the host", || {
-        host.received().get(&1).copied()
-    });
-    let mut others: Vec<Requester> = (2..32)
-        .map(|_| daemon.requester("far", Dialect::Line))
-        .collect();
+    wait_until("the first is at the host", || host.received().get(&1).copied());
+    let mut others: Vec<Requester> = (2..32).map(|_| daemon.requester("far", Dialect::Line)).collect();
     for (n, other) in (2..).zip(&mut others) {
         other.send(&tag(n));
     }
     let replies: Vec<String> = others.iter_mut().map(Requester::reply).collect();
     let busy = replies.iter().filter(|reply| *reply == "con_busy").count();
     assert_eq!(busy, 20, "{replies:?}");
-    assert_eq!(
-        host.received().keys().filter(|number| **number > 1).count(),
-        10
-    );
+    assert_eq!(host.received().keys().filter(|number| **number > 1).count(), 10);
     daemon.stop();
 }
 
 #[test]
 fn beyond_the_number_of_requesters_accepting_pauses() {
     let (_host, daemon, _child, _) = warm(Dialect::Line, "requesters=4");
-    let mut four: Vec<Requester> = (0..4)
-        .map(|_| daemon.requester("far", Dialect::Line))
-        .collect();
+    let mut four: Vec<Requester> = (0..4).map(|_| daemon.requester("far", Dialect::Line)).collect();
     for requester in &mut four {
         assert!(requester.ask("<1>").contains("<1>"));
     }
     let mut fifth = daemon.requester("far", Dialect::Line);
     fifth.send("<5>");
-    assert!(
-        !fifth.wait_for_reply(Duration::from_millis(300)),
-        "the fifth was served at once"
-    );
+    assert!(!fifth.wait_for_reply(Duration::from_millis(300)), "the fifth was served at once");
     four.pop();
     assert!(fifth.reply().contains("<5>"));
     daemon.stop();

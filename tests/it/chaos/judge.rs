@@ -27,9 +27,7 @@ pub(super) struct Life {
 pub(super) fn judge(answer: &str, number: u64) -> Outcome {
     let word = answer.strip_prefix("con_").or(answer.strip_prefix("-CON"));
     if let Some(word) = word {
-        let end = word
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(word.len());
+        let end = word.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(word.len());
         return match word[..end].to_lowercase().as_str() {
             "lost" => Outcome::Lost,
             "timeout" => Outcome::Timeout,
@@ -40,10 +38,7 @@ pub(super) fn judge(answer: &str, number: u64) -> Outcome {
     }
     let tags = answer.matches('<').count();
     let own = answer.matches(&tag(number)).count();
-    assert!(
-        own == tags && own >= 2,
-        "request {number} was answered by the reply {answer:?}"
-    );
+    assert!(own == tags && own >= 2, "request {number} was answered by the reply {answer:?}");
     Outcome::Reply
 }
 
@@ -65,16 +60,10 @@ pub(super) fn assert_all_was_right(lives: &[Life], received: &HashMap<u64, u32>,
     for (number, outcome) in lives.iter().flat_map(|life| &life.outcomes) {
         *tally.entry(*outcome).or_default() += 1;
         let times = received.get(number).copied().unwrap_or(0);
-        assert!(
-            times <= 1,
-            "request {number} reached the host {times} times"
-        );
+        assert!(times <= 1, "request {number} reached the host {times} times");
         match outcome {
             Outcome::Lost | Outcome::Timeout | Outcome::Busy => {
-                assert_eq!(
-                    times, 0,
-                    "request {number} ended as {outcome:?} and has reached the host"
-                );
+                assert_eq!(times, 0, "request {number} ended as {outcome:?} and has reached the host");
             }
             Outcome::Reply => {
                 assert_eq!(times, 1, "request {number} was answered and never received");
@@ -85,20 +74,10 @@ pub(super) fn assert_all_was_right(lives: &[Life], received: &HashMap<u64, u32>,
     println!("{tally:?}");
     let count = |outcome| tally.get(&outcome).copied().unwrap_or(0);
     for life in lives {
-        assert!(
-            life.closed <= kills,
-            "closed {} times by {kills} deaths of the child",
-            life.closed
-        );
+        assert!(life.closed <= kills, "closed {} times by {kills} deaths of the child", life.closed);
     }
     let all: u64 = tally.values().sum();
-    assert!(
-        count(Outcome::Reply) * 2 > all,
-        "more than half must be replies, or nothing is shown"
-    );
+    assert!(count(Outcome::Reply) * 2 > all, "more than half must be replies, or nothing is shown");
     let never_sent = count(Outcome::Lost) + count(Outcome::Timeout) + count(Outcome::Busy);
-    assert!(
-        count(Outcome::Unknown) > 0 && never_sent > 0 && kills > 0,
-        "too little chaos"
-    );
+    assert!(count(Outcome::Unknown) > 0 && never_sent > 0 && kills > 0, "too little chaos");
 }

@@ -35,11 +35,7 @@ struct Script {
 fn transactions() -> u64 {
     let wanted = std::env::var("TIELINE_CHAOS").ok();
     let wanted = wanted.map(|number| number.parse().expect("TIELINE_CHAOS is a number"));
-    wanted.unwrap_or(if cfg!(debug_assertions) {
-        150_000
-    } else {
-        1_000_000
-    })
+    wanted.unwrap_or(if cfg!(debug_assertions) { 150_000 } else { 1_000_000 })
 }
 
 /// Sends bursts of requests until all are answered or closed.
@@ -58,33 +54,17 @@ fn live(socket: &Path, script: Script, numbers: std::ops::Range<u64>, done: &Ato
     }
     requester.half_close();
     let surplus = requester.rest();
-    assert!(
-        surplus.is_empty(),
-        "answered twice: {}",
-        String::from_utf8_lossy(&surplus)
-    );
+    assert!(surplus.is_empty(), "answered twice: {}", String::from_utf8_lossy(&surplus));
     life
 }
 
 /// One burst; false if the requester was closed meanwhile.
-fn exchange(
-    requester: &mut Requester,
-    script: Script,
-    numbers: std::ops::Range<u64>,
-    life: &mut Life,
-) -> bool {
-    let burst: Vec<u8> = numbers
-        .clone()
-        .flat_map(|n| encode(script.dialect, &tag(n)))
-        .collect();
+fn exchange(requester: &mut Requester, script: Script, numbers: std::ops::Range<u64>, life: &mut Life) -> bool {
+    let burst: Vec<u8> = numbers.clone().flat_map(|n| encode(script.dialect, &tag(n))).collect();
     let mut open = requester.stream.write_all(&burst).is_ok();
     let mut failed = false;
     for number in numbers {
-        let answer = if open {
-            requester.next_reply().expect("an answer in time")
-        } else {
-            None
-        };
+        let answer = if open { requester.next_reply().expect("an answer in time") } else { None };
         open = answer.is_some();
         let outcome = answer.map_or(Outcome::Closed, |answer| judge(&answer, number));
         failed |= outcome != Outcome::Reply;
@@ -97,13 +77,7 @@ fn exchange(
 }
 
 /// Makes trouble, round after round, until all transactions are done; returns how often the child was killed.
-fn make_trouble(
-    daemon: &mut Daemon,
-    host: &mut ChaosHost,
-    script: Script,
-    done: &AtomicU64,
-    all: u64,
-) -> u64 {
+fn make_trouble(daemon: &mut Daemon, host: &mut ChaosHost, script: Script, done: &AtomicU64, all: u64) -> u64 {
     let over = || done.load(Ordering::Relaxed) >= all;
     let pause = |low, high| sleep(Duration::from_millis(fastrand::u64(low..high)));
     let mut kills = 0;
@@ -135,21 +109,14 @@ fn make_trouble(
 fn kill_child(daemon: &mut Daemon) {
     let child = daemon.child("far");
     child.signal(Signal::SIGKILL);
-    wait_until("another child", || {
-        daemon.try_child("far").filter(|new| *new != child)
-    });
+    wait_until("another child", || daemon.try_child("far").filter(|new| *new != child));
 }
 
 /// Runs the script and judges everything that came of it.
 fn run(script: Script, all: u64) {
     let _machine = Machine::alone();
     let mut host = ChaosHost::start(script.dialect);
-    let line = format!(
-        "far {} {} {}",
-        host.address(),
-        name(script.dialect),
-        script.options
-    );
+    let line = format!("far {} {} {}", host.address(), name(script.dialect), script.options);
     let mut daemon = Daemon::start(&[&line]);
     let (socket, done) = (daemon.socket("far"), AtomicU64::new(0));
     let each = all / REQUESTERS;
@@ -159,10 +126,7 @@ fn run(script: Script, all: u64) {
         let live = |n| scope.spawn(move || live(socket, script, n * each..(n + 1) * each, done));
         let threads: Vec<_> = (0..REQUESTERS).map(live).collect();
         let kills = make_trouble(&mut daemon, &mut host, script, done, each * REQUESTERS);
-        let lives: Vec<Life> = threads
-            .into_iter()
-            .map(|t| t.join().expect("all was right"))
-            .collect();
+        let lives: Vec<Life> = threads.into_iter().map(|t| t.join().expect("all was right")).collect();
         (lives, kills)
     });
     println!(
