@@ -137,7 +137,12 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_shows_why_a_host_is_not_up() {
         let status = serde_json::from_str(STATUS).unwrap();
-        insta::assert_snapshot!(table(&status), @"");
+        insta::assert_snapshot!(table(&status), @r"
+        tieline 0.1.0, process 4711, since 2026-01-02T03:04:05Z, generation 1
+        HOST    STATE     PID  BUSY/IDLE/MAX  REQUESTERS  QUEUED  IN FLIGHT  REPLIES  LOST  TIMEOUT  UNKNOWN  BUSY  DELAYED    P50     P99  NOTE
+        cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0  85 µs  1.2 ms  serving
+        ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0      -       -  exit code 70; started again in 0.1 s
+        ");
     }
 
     #[test]

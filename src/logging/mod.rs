@@ -1,7 +1,7 @@
 //! The log: events of `tracing` → lines on standard error or in a daily file.
 //!
 //! Enters: [`LogSettings`] and events. Leaves: one line per event that is important enough, of at most [`LONGEST`]
-//! bytes, with the host's name in it. Promised: writing a line never waits for its reader (see [`sink`]); the level can
+//! bytes, with the host's name in it. Promised: writing a line never waits for its reader (see `sink`); the level can
 //! be changed while it runs; the last line of importance is remembered for the status.
 //!
 //! ```text

@@ -4,13 +4,13 @@
 //! exit code. Promised: it parses no requester's byte; it never waits for a child; a host in trouble touches no other;
 //! when it ends, every child is gone, and so are the sockets and the pid file (but for SIGKILL).
 //!
-//! - [`table`] — hosts and their children, events → what to do; pure
-//! - [`supervise`] — the loop: what happens → the table → what is done
-//! - [`child`] — one living child: its process and its control channel
-//! - [`sockets`] — what one host listens on, and the watch over it while it has no child
-//! - [`signals`], [`control`], [`systemd`] — who speaks to the parent
-//! - [`questions`] — who waits for the children's snapshots; pure
-//! - [`status`], [`status_file`] — what is told of it all
+//! - `table` — hosts and their children, events → what to do; pure
+//! - `supervise` — the loop: what happens → the table → what is done
+//! - `child` — one living child: its process and its control channel
+//! - `sockets` — what one host listens on, and the watch over it while it has no child
+//! - `signals`, `control`, `systemd` — who speaks to the parent
+//! - `questions` — who waits for the children's snapshots; pure
+//! - `status`, `status_file` — what is told of it all
 
 mod child;
 pub(crate) mod control;
@@ -100,7 +100,9 @@ fn start(settings: Settings) -> Result<u8, ParentError> {
     let system = |what| move |source: io::Error| ParentError::System { what, source };
     let (version, pid, hosts) = (env!("CARGO_PKG_VERSION"), std::process::id(), settings.hosts.len());
     tracing::info!("tieline {version} starts as process {pid} with {} ({hosts} hosts)", settings.file.display());
-    raise_open_files().map_err(io::Error::from).map_err(system("allow more open files"))?;
+    if let Err(error) = raise_open_files() {
+        tracing::warn!("the soft limit of open files stays as it is: {error}");
+    }
     // As it is now: /proc/self/exe would name a file that is gone once the binary was replaced.
     let binary = std::env::current_exe().map_err(system("name the own binary"))?;
     // Dropped last: while it is held, nobody else makes sockets here.

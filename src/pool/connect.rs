@@ -29,7 +29,7 @@ const KEEPALIVE_S: u32 = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name could not be resolved.
-    #[error("the name {name:?} could not be resolved: {error}")]
+    #[error("{name}: the name cannot be resolved: {}", Plain(error))]
     Resolve {
         /// The name.
         name: String,
@@ -37,7 +37,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The name has no address.
-    #[error("the name {name:?} has no address")]
+    #[error("{name}: the name has no address")]
     NoAddress {
         /// The name.
         name: String,
@@ -51,8 +51,13 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// It took longer than `connect_timeout`.
-    #[error("no connection within {0:?}")]
-    Timeout(Duration),
+    #[error("{address}: no connection within {} ms", patience.as_millis())]
+    Timeout {
+        /// The address as configured.
+        address: Address,
+        /// `connect_timeout`.
+        patience: Duration,
+    },
 }
 
 /// An I/O error without `(os error 111)`.
@@ -96,7 +101,7 @@ async fn attempt(worker: &Rc<Worker>) {
                 Standing::Dead => "requests are answered as lost until it is back",
                 _ => "requests wait",
             };
-            warn!("cannot connect to {address}: {error}; {consequence}; next attempt in {} ms", next.as_millis());
+            warn!("cannot connect to {error}; {consequence}; next attempt in {} ms", next.as_millis());
         }
     }
 }
@@ -139,7 +144,8 @@ async fn open(address: &Address, patience: Duration) -> Result<Stream, ConnectEr
             }
         }
     };
-    tokio::time::timeout(patience, attempt).await.unwrap_or(Err(ConnectError::Timeout(patience)))
+    let timeout = || ConnectError::Timeout { address: address.clone(), patience };
+    tokio::time::timeout(patience, attempt).await.unwrap_or_else(|_| Err(timeout()))
 }
 
 async fn open_tcp(host: &str, port: u16) -> Result<Stream, ConnectError> {

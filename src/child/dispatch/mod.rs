@@ -63,7 +63,7 @@ pub struct Dispatch {
 #[derive(Debug)]
 enum Place {
     Free,
-    Open(Slot),
+    Open(Box<Slot>),
     /// Ended here; the task closes the socket for this reason.
     Ended(String),
 }
@@ -271,7 +271,7 @@ impl Dispatch {
             self.slots.push(Place::Free);
             self.slots.len() - 1
         });
-        self.slots[index] = Place::Open(slot);
+        self.slots[index] = Place::Open(Box::new(slot));
         self.attempt.under_way = false;
         self.errands.reach |= self.reach.standing() != pool::Standing::Up;
         self.reach.connected();
@@ -323,7 +323,7 @@ impl Dispatch {
 
     fn open_slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter_map(|place| match place {
-            Place::Open(slot) => Some(slot),
+            Place::Open(slot) => Some(&**slot),
             _ => None,
         })
     }

@@ -311,18 +311,18 @@ impl World {
                 self.last_reached.remove(&id);
             }
             1..=4 => self.ask(which, amount % 5),
-            5 if amount % 8 == 0 => self.leave(which),
-            6 | 7 => self.attempt(amount % 4 != 0),
+            5 if amount.is_multiple_of(8) => self.leave(which),
+            6 | 7 => self.attempt(!amount.is_multiple_of(4)),
             8..=10 => self.host_reads(which, amount % 40)?,
             11..=13 => self.host_replies(which, amount % 50)?,
-            14 if amount % 6 == 0 => self.break_one(which),
+            14 if amount.is_multiple_of(6) => self.break_one(which),
             15 => self.now += Duration::from_millis(amount as u64 % 400),
             _ => {}
         }
         if self.dispatch.alarm().is_some_and(|alarm| alarm <= self.now) {
             self.dispatch.expire(self.now);
         }
-        self.errands(amount % 3 != 0)
+        self.errands(!amount.is_multiple_of(3))
     }
 
     fn pick<K: Copy + Ord, V>(map: &BTreeMap<K, V>, which: usize) -> Option<K> {

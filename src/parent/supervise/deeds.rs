@@ -100,12 +100,16 @@ impl Parent {
         };
         hands.child = None;
         self.questions.gone(host);
-        self.apply(host, Event::Exited { exit });
+        let now = Instant::now();
+        let action = self.table.apply(host, Event::Exited { exit }, now);
+        let rest = self.table.get(host).and_then(|entry| entry.resting(now));
         let name = self.name(host);
-        let rest = self.table.get(host).and_then(|entry| entry.resting(Instant::now()));
         match rest {
             Some(rest) => tracing::warn!(host = name, "child {pid} is gone: {exit}; the next one starts in {rest:.1?}"),
             None => tracing::info!(host = name, "child {pid} is gone: {exit}"),
+        }
+        if let Some(action) = action {
+            self.act(action);
         }
     }
 
