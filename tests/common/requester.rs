@@ -56,14 +56,13 @@ impl Requester {
         self.next_reply().expect("the requester can read").expect("a reply and not the end")
     }
 
-    /// The next reply, or `None` when the other side has closed.
+    /// The next whole reply, or `None` when the other side has closed before its end.
     pub(crate) fn next_reply(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(reply) = self.take() {
                 return Ok(Some(reply));
             }
             if !self.read_more()? {
-                assert!(self.bytes[self.taken..].is_empty(), "closed in the midst of a reply");
                 return Ok(None);
             }
         }

@@ -14,13 +14,23 @@ pub(super) enum Outcome {
     Busy,
     /// The requester was closed before its answer.
     Closed,
+    /// The requester had hung up before.
+    Left,
 }
 
 /// What one requester has lived through.
 #[derive(Default)]
 pub(super) struct Life {
     pub(super) outcomes: HashMap<u64, Outcome>,
+    /// How often it was closed, other than within a large reply.
     pub(super) closed: u64,
+}
+
+impl Life {
+    /// Notes what became of a request.
+    pub(super) fn note(&mut self, number: u64, outcome: Outcome) {
+        assert_eq!(self.outcomes.insert(number, outcome), None);
+    }
 }
 
 /// What an answer in the place of the reply to `number` means; panics if it belongs to another request.
@@ -68,7 +78,7 @@ pub(super) fn assert_all_was_right(lives: &[Life], received: &HashMap<u64, u32>,
             Outcome::Reply => {
                 assert_eq!(times, 1, "request {number} was answered and never received");
             }
-            Outcome::Unknown | Outcome::Closed => {}
+            Outcome::Unknown | Outcome::Closed | Outcome::Left => {}
         }
     }
     println!("{tally:?}");
