@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use tieline::dialect::Dialect;
 
 use super::{Requester, tag};
 
-/// Tags of bystanders begin here, so that they are told from all others.
-const FIRST_TAG: u64 = 1 << 40;
+/// The tags of the next bystander begin here: each has its own, far above those of all other requesters.
+static NEXT_TAGS: AtomicU64 = AtomicU64::new(1 << 40);
 
 /// A thread that asks without a pause.
 pub(crate) struct Bystander {
@@ -39,8 +39,9 @@ impl Bystander {
 
 fn ask_until(enough: &AtomicBool, requester: &mut Requester) -> Vec<Duration> {
     let mut latencies = Vec::new();
+    let first_tag = NEXT_TAGS.fetch_add(1 << 32, Ordering::Relaxed);
     while !enough.load(Ordering::Relaxed) || latencies.len() < 100 {
-        let tag = tag(FIRST_TAG + latencies.len() as u64);
+        let tag = tag(first_tag + latencies.len() as u64);
         let start = Instant::now();
         let reply = requester.ask(&tag);
         latencies.push(start.elapsed());

@@ -27,6 +27,22 @@ fn a_reply_without_end_is_cut_at_the_limit_and_held_by_nobody() {
 }
 
 #[test]
+fn a_large_reply_that_breaks_off_costs_its_requester_and_nobody_else() {
+    let (_host, daemon, _child, _) = warm(Dialect::Line, "connections=1");
+    let start = |_| Bystander::start(daemon.socket("far"), Dialect::Line);
+    let bystanders: Vec<Bystander> = (0..8).map(start).collect();
+    for _ in 0..100 {
+        let mut unlucky = daemon.requester("far", Dialect::Line);
+        unlucky.send("<1> size=1000000 cut_mid");
+        unlucky.half_close();
+        let said = unlucky.rest();
+        assert!(!said.ends_with(b"\n") || said == b"con_unknown\n", "it broke off and has an end");
+    }
+    bystanders.into_iter().for_each(|bystander| drop(bystander.finish()));
+    daemon.stop();
+}
+
+#[test]
 fn garbage_from_the_host_closes_the_connection_and_serves_nobody() {
     for dialect in [Dialect::Resp, Dialect::Len32] {
         let (mut host, daemon, _child, _) = warm(dialect, "connections=1 pipeline=1");

@@ -29,6 +29,8 @@ struct Script {
     burst: u64,
     /// What goes wrong with single replies.
     mood: &'static str,
+    /// One request in so many gets a large reply that breaks off.
+    breaks: u64,
 }
 
 /// All transactions of all scripts together.
@@ -101,6 +103,7 @@ fn one_request_at_a_time_per_connection_survives_chaos() {
         options: "connections=8 queue=1000 timeout=400ms connect_timeout=200ms retries=2",
         burst: 16,
         mood: "delay=0.0005:100:900 cut=0.0003 cut_mid=0.0003 split=0.01 hang=0.0001",
+        breaks: 1999,
     };
     run(script, transactions() / 5 * 2);
 }
@@ -112,6 +115,7 @@ fn many_requests_in_flight_per_connection_survive_chaos() {
         options: "connections=4 queue=2000 timeout=400ms connect_timeout=200ms retries=2",
         burst: 32,
         mood: "delay=0.00005:100:900 cut=0.00003 cut_mid=0.00003 split=0.01 hang=0.00001",
+        breaks: 9973,
     };
     run(script, transactions() / 5 * 2);
 }
@@ -123,6 +127,7 @@ fn frames_with_a_length_survive_chaos() {
         options: "connections=6 pipeline=8 queue=1000 timeout=400ms connect_timeout=200ms retries=2",
         burst: 24,
         mood: "delay=0.0003:100:900 cut=0.0002 cut_mid=0.0002 split=0.01 hang=0.0001",
+        breaks: 3989,
     };
     run(script, transactions() / 5);
 }

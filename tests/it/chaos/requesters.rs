@@ -45,12 +45,21 @@ pub(super) fn live(socket: &Path, script: Script, numbers: Range<u64>) -> Life {
     life
 }
 
-fn is_large(number: u64) -> bool {
-    number % LARGE == LARGE / 2
+/// Whether its reply is passed on as it comes, so that the requester is closed when it breaks off.
+fn is_large(script: Script, number: u64) -> bool {
+    number % LARGE == LARGE / 2 || breaks_off(script, number)
+}
+
+fn breaks_off(script: Script, number: u64) -> bool {
+    number % script.breaks == script.breaks / 2
 }
 
 fn request(script: Script, number: u64) -> Vec<u8> {
-    let words = if is_large(number) { " size=100000" } else { "" };
+    let words = match number {
+        number if breaks_off(script, number) => " size=300000 cut_mid",
+        number if is_large(script, number) => " size=100000",
+        _ => "",
+    };
     encode(script.dialect, &format!("{}{words}", tag(number)))
 }
 
@@ -67,7 +76,7 @@ fn exchange(requester: &mut Requester, script: Script, numbers: Range<u64>, life
     for number in numbers {
         let answer = if end == End::Open { requester.next_reply().expect("an answer in time") } else { None };
         if answer.is_none() && end == End::Open {
-            end = if is_large(number) { End::ClosedWithin } else { End::Closed };
+            end = if is_large(script, number) { End::ClosedWithin } else { End::Closed };
         }
         let outcome = answer.map_or(Outcome::Closed, |answer| judge(&answer, number));
         failed |= outcome != Outcome::Reply;
