@@ -38,8 +38,8 @@ use super::lines::read_line;
 /// Most programs that are answered at once.
 const MOST_REQUESTERS: usize = 64;
 
-/// Longest request in bytes: room for a thousand IDs of stored requests.
-const LONGEST_REQUEST: u64 = 32 << 10;
+/// Longest request in bytes: room for more than a hundred IDs of stored requests.
+const LONGEST_REQUEST: u64 = 4096;
 
 /// How long one may take to ask, or to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
