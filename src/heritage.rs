@@ -7,9 +7,11 @@
 //! that the parent sends [`ToChild`] and the child sends [`ToParent`]. The end of the channel means that the other side
 //! is gone: a child then retires.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::{HostSettings, LogSettings};
 use crate::snapshot::Snapshot;
@@ -27,6 +29,8 @@ pub struct Heritage {
     pub host: HostSettings,
     /// The inherited listeners, in the order of their descriptors.
     pub listeners: Vec<ListenerKind>,
+    /// Where its deferred transactions are stored; none for a host that is not deferred.
+    pub spool: Option<PathBuf>,
     /// Where and how much to log.
     pub log: LogSettings,
     /// Whether debug logging has been toggled on by a signal to the parent.
@@ -42,6 +46,8 @@ pub struct Heritage {
 pub enum ListenerKind {
     /// `NAME.sock`.
     Unix,
+    /// `NAME.deferred.sock`.
+    Deferred,
     /// The loopback listener of the option `listen=`.
     Tcp,
 }
@@ -57,6 +63,13 @@ pub enum ToChild {
     },
     /// Try to reach the host now, whatever the backoff says.
     Probe,
+    /// Do something with the spool; answer with a [`ToParent::Spool`] that carries the same number.
+    Spool {
+        /// Names the question. The numbers are not those of [`ToChild::Snapshot`].
+        ask: u64,
+        /// A [`crate::spool::tools::Command`], which the parent does not look into.
+        command: Value,
+    },
     /// Turn debug logging on or off.
     Debug {
         /// The wanted state.
@@ -83,6 +96,19 @@ pub enum ToParent {
         up: bool,
         /// Why it is down, for people; empty when it is up.
         reason: String,
+    },
+    /// The answer to [`ToChild::Spool`].
+    Spool {
+        /// The number of the question.
+        ask: u64,
+        /// A [`crate::spool::tools::Answer`], which the parent does not look into.
+        answer: Value,
+    },
+    /// Whether deferred transactions wait to be sent: said at each change, and once when the spool has been opened. The
+    /// parent must know, as it starts a child for a backlog that no requester asks for.
+    Backlog {
+        /// Whether there are any.
+        waiting: bool,
     },
     /// The child is about to die of this (a panic's message, or the error it ends with).
     LastWords {

@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// How many transactions ended in which way.
     pub outcomes: Outcomes,
+    /// The deferred transactions that are stored; all zero without a spool.
+    #[serde(default)]
+    pub spool: SpoolNumbers,
     /// How long replied transactions took, from the frame's arrival to the reply's.
     pub latency_us: Latency,
     /// Whether the child is on its way out.
@@ -77,6 +80,29 @@ pub struct Outcomes {
     pub delayed: u64,
     /// Could not be stored.
     pub failed: u64,
+}
+
+/// The deferred transactions of a host. They are what the store holds, whoever stored it: they do not begin at zero with
+/// the child.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolNumbers {
+    /// Wait to be sent.
+    pub depth: u64,
+    /// Bytes that count against `spool_max`: those of all that is stored, the held and the dead included.
+    pub bytes: u64,
+    /// Seconds since the first of those that wait was accepted; 0 if none waits.
+    pub oldest_s: u64,
+    /// May have reached the host already, waiting or held.
+    pub in_doubt: u64,
+    /// Parked for the operator.
+    pub held: u64,
+    /// Will not be sent: refused by the host, or expired.
+    pub dead: u64,
+    /// Found damaged on disk and set aside.
+    #[serde(default)]
+    pub damaged: u64,
+    /// The last thing that went wrong with storing or replaying, for people; empty if nothing did.
+    pub last_error: String,
 }
 
 /// Latencies in microseconds; 0 when there was no reply yet.

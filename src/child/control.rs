@@ -116,6 +116,9 @@ impl Control {
                 self.say(&ToParent::Snapshot { ask, snapshot }).await;
             }
             Event::Parent(Some(ToChild::Probe)) => self.order(|| Order::Probe),
+            Event::Parent(Some(ToChild::Spool { ask, .. })) => {
+                self.say(&ToParent::Spool { ask, answer: serde_json::Value::Null }).await;
+            }
             Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
             Event::Parent(None) => self.retire("the parent is gone"),
             Event::Report(report) => self.reported(report).await,

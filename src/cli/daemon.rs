@@ -38,6 +38,8 @@ pub(super) enum AskError {
     Silent { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Refused(String),
+    #[error("{0}; try again in a moment")]
+    NoChild(String),
 }
 
 impl AskError {
@@ -46,7 +48,7 @@ impl AskError {
             Self::Config(_) => exit::CONFIG,
             Self::NotRunning { .. } | Self::Refused(_) => exit::UNAVAILABLE,
             Self::Permission { .. } => exit::NOPERM,
-            Self::Silent { .. } => exit::TEMPFAIL,
+            Self::Silent { .. } | Self::NoChild(_) => exit::TEMPFAIL,
         }
     }
 }
@@ -87,6 +89,7 @@ impl Daemon {
         match serde_json::from_slice(&line) {
             Ok(Answer::Ok(value)) => Ok(value),
             Ok(Answer::Error(text)) => Err(AskError::Refused(text)),
+            Ok(Answer::NoChild(text)) => Err(AskError::NoChild(text)),
             Err(error) => Err(self.silent(io::Error::other(error))),
         }
     }

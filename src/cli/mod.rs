@@ -11,6 +11,7 @@ mod probe;
 mod run;
 mod send;
 mod status;
+mod units;
 
 use std::ffi::OsString;
 use std::io::Write;

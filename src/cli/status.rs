@@ -5,13 +5,15 @@
 use std::path::Path;
 
 use super::daemon::Daemon;
+use super::units::{age, amount};
 use super::{complain, print};
 use crate::parent::status::{HostStatus, Status};
+use crate::snapshot::SpoolNumbers;
 
 /// Longest note in characters; `--json` has all of it.
 const LONGEST_NOTE: usize = 80;
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "HOST",
     "STATE",
     "PID",
@@ -25,15 +27,17 @@ const COLUMNS: [&str; 16] = [
     "UNKNOWN",
     "BUSY",
     "DELAYED",
+    "SPOOL",
     "P50",
     "P99",
     "NOTE",
 ];
 
 /// The columns that stand left; the others hold numbers.
-const LEFT: [usize; 3] = [0, 1, 15];
+const LEFT: [usize; 3] = [0, 1, 16];
 
 pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8 {
+    let one = host.is_some();
     let answer = Daemon::find(config).and_then(|mut daemon| daemon.status(host));
     match answer {
         Ok(status) if json => match serde_json::to_string(&status) {
@@ -43,6 +47,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
                 super::exit::SOFTWARE
             }
         },
+        Ok(status) if one => print(&(table(&status) + &status.hosts.iter().map(stored).collect::<String>())),
         Ok(status) => print(&table(&status)),
         Err(error) => {
             complain(&error.to_string());
@@ -71,7 +76,7 @@ pub(super) fn table(status: &Status) -> String {
     text
 }
 
-fn row(host: &HostStatus) -> [String; 16] {
+fn row(host: &HostStatus) -> [String; 17] {
     let connections = host.connections;
     let outcomes = host.outcomes;
     [
@@ -88,10 +93,37 @@ fn row(host: &HostStatus) -> [String; 16] {
         outcomes.unknown.to_string(),
         outcomes.busy.to_string(),
         outcomes.delayed.to_string(),
+        spool(&host.spool),
         latency(host.latency_us.p50),
         latency(host.latency_us.p99),
         note(host),
     ]
+}
+
+/// How many wait, and for how long the first one.
+fn spool(spool: &SpoolNumbers) -> String {
+    match spool.depth {
+        0 => "0".to_owned(),
+        depth => format!("{depth}, {}", age(spool.oldest_s)),
+    }
+}
+
+/// All about the spool in a few lines; nothing if nothing is in it.
+fn stored(host: &HostStatus) -> String {
+    let SpoolNumbers { depth, bytes, oldest_s, in_doubt, held, dead, damaged, last_error } = &host.spool;
+    let mut text = String::new();
+    if depth + held + dead + damaged > 0 {
+        let oldest = if *depth > 0 { format!(" (the first for {})", age(*oldest_s)) } else { String::new() };
+        text = format!(
+            "spool: {depth} wait{oldest}, {in_doubt} in doubt, {held} held, {dead} dead, {damaged} damaged, {}\n",
+            amount(*bytes)
+        );
+    }
+    if !last_error.is_empty() {
+        let last_error: String = last_error.chars().map(|each| if each.is_control() { ' ' } else { each }).collect();
+        text.push_str(&format!("spool: last error: {last_error}\n"));
+    }
+    text
 }
 
 /// Why the host is as it is, or else what its child logged last.
@@ -125,13 +157,13 @@ mod tests {
         {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"state":"up","reason":"","next_probe":null,
          "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
          "timeout":0,"unknown":1,"busy":0,"refused":0,"delayed":0,"failed":0,
-         "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0},
+         "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0,"damaged":0,"last_error":""},
          "latency_us":{"p50":85,"p99":1240,"p999":20000,"max":2500000},"restarts":0,"last_log":"serving"},
         {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"state":"crashed",
          "reason":"exit code 70; started again in 0.1 s","next_probe":"2026-01-02T03:04:06Z",
          "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
          "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
-         "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0},
+         "spool":{"depth":42,"bytes":6789,"oldest_s":190,"in_doubt":1,"held":2,"dead":3,"damaged":0,"last_error":"the disk is full"},
          "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}]}"#;
 
     #[test]
@@ -139,9 +171,19 @@ mod tests {
         let status = serde_json::from_str(STATUS).unwrap();
         insta::assert_snapshot!(table(&status), @r"
         tieline 0.1.0, process 4711, since 2026-01-02T03:04:05Z, generation 1
-        HOST    STATE     PID  BUSY/IDLE/MAX  REQUESTERS  QUEUED  IN FLIGHT  REPLIES  LOST  TIMEOUT  UNKNOWN  BUSY  DELAYED    P50     P99  NOTE
-        cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0  85 µs  1.2 ms  serving
-        ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0      -       -  exit code 70; started again in 0.1 s
+        HOST    STATE     PID  BUSY/IDLE/MAX  REQUESTERS  QUEUED  IN FLIGHT  REPLIES  LOST  TIMEOUT  UNKNOWN  BUSY  DELAYED      SPOOL    P50     P99  NOTE
+        cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0          0  85 µs  1.2 ms  serving
+        ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0  42, 3 min      -       -  exit code 70; started again in 0.1 s
+        ");
+    }
+
+    #[test]
+    fn what_is_stored_is_told_in_full_to_who_asks_for_one_host() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        assert_eq!(stored(&status.hosts[0]), "");
+        insta::assert_snapshot!(stored(&status.hosts[1]), @r"
+        spool: 42 wait (the first for 3 min), 1 in doubt, 2 held, 3 dead, 0 damaged, 6.6 KiB
+        spool: last error: the disk is full
         ");
     }
 

@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, faccessat, geteuid};
 use super::complaint::{Complaint, ConfigError};
 use super::fields::SOCKET_PATH_MAX;
 use super::settings::Settings;
+use crate::spool::sign::may_have_backlog;
 
 /// Permission bits of the directories that are made.
 const DIR_MODE: u32 = 0o750;
@@ -30,6 +31,22 @@ pub enum Warning {
     NoHosts {
         /// The table of hosts.
         file: PathBuf,
+    },
+    /// More replays are allowed at once than a connection takes.
+    WideReplay {
+        /// The host's name.
+        host: String,
+        /// Its `replay_window`.
+        window: u32,
+        /// Its `pipeline`.
+        pipeline: u32,
+    },
+    /// A host has stored requests, but is not `deferred` any more: nothing replays them.
+    IdleSpool {
+        /// The host's name.
+        host: String,
+        /// Where they are.
+        dir: PathBuf,
     },
     /// A host may run out of descriptors before its bounds are reached.
     FewDescriptors {
@@ -48,6 +65,18 @@ impl fmt::Display for Warning {
             Self::NoHosts { file } => {
                 write!(f, "{}: no host is in the table\n  = help: see hosts.tab(5)", file.display())
             }
+            Self::WideReplay { host, window, pipeline } => write!(
+                f,
+                "host {host}: replay_window={window} is more than its connections take at once (pipeline={pipeline})\n  \
+                 = help: raise `pipeline` if the host expects several requests before its first reply, or lower \
+                 `replay_window`"
+            ),
+            Self::IdleSpool { host, dir } => write!(
+                f,
+                "host {host}: requests may be stored in {}, and nothing replays them: the host is not `deferred`\n  = \
+                 help: add `deferred` again until they are delivered, or remove the directory",
+                dir.display()
+            ),
             Self::FewDescriptors { host, wanted, limit } => write!(
                 f,
                 "host {host}: its bounds allow {wanted} descriptors, the limit is {limit}\n  = help: lower its \
@@ -67,8 +96,11 @@ impl Settings {
         let files = self.files().into_iter().filter_map(|(key, file)| self.parent_of(key, file));
         let names = self.hosts.iter().map(|host| self.daemon.host_socket(&host.name));
         let sockets = std::iter::once(self.daemon.control_socket()).chain(names);
+        let deferred = || self.hosts.iter().filter(|host| host.deferred).map(|host| host.name.as_str());
+        let sockets = sockets.chain(deferred().map(|name| self.daemon.deferred_socket(name)));
+        let spools = deferred().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
         let long = sockets.filter_map(|socket| self.socket(&socket));
-        ConfigError::unless_empty(directories.chain(files).chain(long).collect())
+        ConfigError::unless_empty(directories.chain(spools).chain(files).chain(long).collect())
     }
 
     /// Makes `run_dir` and `spool_dir` (0750) where only their last part is missing.
@@ -93,7 +125,21 @@ impl Settings {
             let wanted = u64::from(host.requesters) + u64::from(host.connections) + OWN_DESCRIPTORS;
             (wanted > limit).then(|| Warning::FewDescriptors { host: host.name.clone(), wanted, limit })
         });
-        none.into_iter().chain(few).collect()
+        let wide = self.hosts.iter().filter(|host| host.deferred && host.replay_window > host.pipeline);
+        let wide = wide.map(|host| Warning::WideReplay {
+            host: host.name.clone(),
+            window: host.replay_window,
+            pipeline: host.pipeline,
+        });
+        none.into_iter().chain(few).chain(wide).chain(self.idle_spools()).collect()
+    }
+
+    fn idle_spools(&self) -> impl Iterator<Item = Warning> {
+        let idle = self.hosts.iter().filter(|host| !host.deferred);
+        idle.filter_map(|host| {
+            let dir = self.daemon.spool_of(&host.name);
+            may_have_backlog(&dir).then(|| Warning::IdleSpool { host: host.name.clone(), dir })
+        })
     }
 
     /// The directories that are made when they are missing, in this order.
@@ -116,6 +162,11 @@ impl Settings {
             Err(error) if error.kind() == ErrorKind::NotFound => self.makeable(key, dir),
             Err(error) => Some(self.about(key, dir, &format!("cannot be reached: {error}"), "make way")),
         }
+    }
+
+    /// The spool of one host; a missing one is made by its child.
+    fn spool(&self, dir: &Path) -> Option<Complaint> {
+        fs::symlink_metadata(dir).ok().and_then(|_| self.directory("spool_dir", dir))
     }
 
     /// A directory that is missing: can it be made?

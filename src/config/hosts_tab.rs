@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! file     lines, each ended by LF or CR LF, the last one perhaps by nothing; UTF-8, a byte order mark is skipped
-//! line     nothing, or: name blank address blank dialect { blank key=value }
+//! line     nothing, or: name blank address blank dialect { blank option }
+//! option   key=value, or the bare key of a flag
 //! blank    one or more spaces or tabs; also allowed at a line's start and end
 //! comment  from a `#` that starts the line or follows a blank, to the line's end
 //! bounds   a line has at most 4096 bytes; control characters stand nowhere, not even in comments
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use super::complaint::{Complaint, ConfigError, Wrong, quoted};
 use super::fields::{self, dialect_word};
 use super::nearest::suggest;
-use super::options::{self, Rule, SHARES, Setting, check_shares};
+use super::options::{self, Form, Rule, SHARES, Setting, check_shares, check_spool};
 use super::settings::{Address, HostSettings};
 use super::source::Source;
 use super::words::{Word, words};
@@ -122,12 +123,16 @@ impl<'a> Reader<'a> {
         let (address, dialect) = (self.address(address), self.dialect(dialect));
         let given = self.options(options);
         let is_whole = address.is_some() && dialect.is_some();
+        let knows_dialect = dialect.is_some();
         // A host with a mistake is built all the same, so that what its options do together is checked as well.
         let address = address.unwrap_or(Address::Unix { path: PathBuf::new() });
         let host = HostSettings::with_defaults(name.text, address, dialect.unwrap_or(Dialect::Line));
         let host = self.with_options(host, &given);
         self.together(&host, name, &given);
+        self.spool(&host, knows_dialect, &given);
         if is_whole {
+            let mut host = host;
+            options::without_idle_words(&mut host);
             self.hosts.push(host);
         }
     }
@@ -145,6 +150,21 @@ impl<'a> Reader<'a> {
         let are_right = shares.iter().all(|option| option.setting.is_some());
         if let Some(last) = shares.last().filter(|_| are_right) {
             self.take(&last.value, check_shares(host));
+        }
+    }
+
+    /// Options of the spool at a host that has none, or cannot make use of them.
+    fn spool(&mut self, host: &HostSettings, knows_dialect: bool, given: &[Given<'_>]) {
+        let flag_is_wrong = given.iter().any(|option| option.rule.key == "deferred" && option.setting.is_none());
+        if flag_is_wrong || !knows_dialect {
+            return;
+        }
+        for option in given.iter().filter(|option| option.setting.is_some()) {
+            let key = option.rule.key;
+            if let Err(wrong) = check_spool(host, key) {
+                let start = option.value.start.saturating_sub(key.len() + 1);
+                self.complain(start..start + key.len(), wrong.what, wrong.help);
+            }
         }
     }
 
@@ -173,11 +193,13 @@ impl<'a> Reader<'a> {
             let Some((rule, value)) = self.option(word) else {
                 continue;
             };
+            let is_flag = matches!(rule.form, Form::Flag(_));
             if value_of(&given, rule.key).is_some() {
                 let what = format!("`{}` is given twice for this host", rule.key);
                 self.complain(word.part(rule.key, 0).span(), what, "keep one of them");
             }
-            let setting = self.take(&value, read_value(rule, value.text));
+            let read = if is_flag { read_flag(rule, word) } else { read_value(rule, value.text) };
+            let setting = self.take(&value, read);
             given.push(Given { rule, value, setting });
         }
         given
@@ -190,6 +212,10 @@ impl<'a> Reader<'a> {
             self.no_option(word, key);
             return None;
         };
+        if matches!(rule.form, Form::Flag(_)) {
+            let value = word.text.get(key.len()..).filter(|value| !value.is_empty());
+            return Some((rule, value.map_or_else(|| word.clone(), |value| word.part(value, key.len()))));
+        }
         let Some(value) = word.text.get(key.len() + 1..).filter(|value| !value.is_empty()) else {
             let help = format!("write `{key}=` and {}", rule.form.help(""));
             self.complain(word.span(), format!("`{key}` has no value"), help);
@@ -245,6 +271,14 @@ struct Given<'w> {
 /// The value of an option, if it is given.
 fn value_of<'g, 'w>(given: &'g [Given<'w>], key: &str) -> Option<&'g Word<'w>> {
     given.iter().find(|option| option.rule.key == key).map(|option| &option.value)
+}
+
+/// A flag is given by its key alone.
+fn read_flag(rule: &Rule, word: &Word<'_>) -> Result<Setting, Wrong> {
+    if word.text == rule.key {
+        return rule.read("true");
+    }
+    Err(Wrong::new(format!("`{}` takes no value", rule.key), format!("write `{}` alone", rule.key)))
 }
 
 fn read_value(rule: &Rule, value: &str) -> Result<Setting, Wrong> {

@@ -12,6 +12,7 @@ use super::fields::loopback;
 use super::nearest::suggest;
 use super::settings::{HostSettings, Start};
 use super::units::{self, DURATION_FORM, Reason, SIZE_FORM};
+use crate::dialect::Dialect;
 
 /// A value that has been read, on its way to a host.
 pub(super) type Setting = Box<dyn Fn(&mut HostSettings)>;
@@ -27,6 +28,10 @@ pub(super) enum Form {
     Count(RangeInclusive<u32>, fn(&mut HostSettings) -> &mut u32),
     Time(RangeInclusive<Duration>, fn(&mut HostSettings) -> &mut Duration),
     Size(RangeInclusive<u64>, fn(&mut HostSettings) -> &mut u64),
+    /// In `hosts.tab` the bare key; in `[defaults]` true or false.
+    Flag(fn(&mut HostSettings) -> &mut bool),
+    Rejects,
+    Replay,
     Start,
     Listen,
     Owner,
@@ -43,7 +48,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
-pub(super) static RULES: [Rule; 18] = [
+pub(super) static RULES: [Rule; 25] = [
     rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
     rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
     rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
@@ -60,6 +65,14 @@ pub(super) static RULES: [Rule; 18] = [
     rule("start", Form::Start),
     rule("listen", Form::Listen),
     rule("workers", Form::Count(1..=64, |host| &mut host.workers)),
+    rule("deferred", Form::Flag(|host| &mut host.deferred)),
+    rule("rejects", Form::Rejects),
+    rule("replay", Form::Replay),
+    // One commit records as many ends at most.
+    rule("replay_window", Form::Count(1..=64, |host| &mut host.replay_window)),
+    rule("replay_backoff", Form::Time(MS..=HOUR, |host| &mut host.replay_backoff)),
+    rule("spool_max", Form::Size(4096..=1 << 40, |host| &mut host.spool_max)),
+    rule("expire", Form::Time(MS..=Duration::from_secs(365 * 86_400), |host| &mut host.expire)),
     rule("owner", Form::Owner),
     rule("group", Form::Group),
     rule("mode", Form::Mode),
@@ -102,6 +115,9 @@ impl Form {
             Self::Size(bounds, field) => {
                 set(*field, units::size(word).and_then(|size| within(size, bounds)).map_err(text)?)
             }
+            Self::Flag(field) => set(*field, word.parse().map_err(|_| NO_SUCH_WORD)?),
+            Self::Rejects => set(|host| &mut host.rejects, rejects(word)?),
+            Self::Replay => set(|host| &mut host.hold_in_doubt, replay(word).ok_or(NO_SUCH_WORD)?),
             Self::Start => set(|host| &mut host.start, start(word).ok_or(NO_SUCH_WORD)?),
             Self::Listen => set(|host| &mut host.listen, Some(loopback(word)?)),
             Self::Owner => set(|host| &mut host.owner, Some(owner(word)?)),
@@ -121,6 +137,11 @@ impl Form {
                 let (least, most) = (units::show_size(*bounds.start()), units::show_size(*bounds.end()));
                 format!("a size from {least} to {most}: {SIZE_FORM}")
             }
+            Self::Flag(_) => "true or false".into(),
+            Self::Rejects => {
+                "what a refusing reply begins with, one or several, separated by commas: error,refused".into()
+            }
+            Self::Replay => suggest(word, &["resend", "hold"], "one of"),
             Self::Start => suggest(word, &["boot", "demand"], "one of"),
             Self::Listen => "a loopback address and a port from 1 to 65535: 127.0.0.1:7000 or [::1]:7000".into(),
             Self::Owner => "a user of this machine, by name or by number".into(),
@@ -136,6 +157,10 @@ impl Form {
             Self::Count(_, field) => field(&mut copy).to_string(),
             Self::Time(_, field) => units::show_duration(*field(&mut copy)),
             Self::Size(_, field) => units::show_size(*field(&mut copy)),
+            Self::Flag(field) => field(&mut copy).to_string(),
+            Self::Rejects => host.rejects.join(","),
+            Self::Replay if host.hold_in_doubt => "hold".into(),
+            Self::Replay => "resend".into(),
             Self::Start if host.start == Start::Boot => "boot".into(),
             Self::Start => "demand".into(),
             Self::Listen => host.listen.map_or_else(String::new, |listen| listen.to_string()),
@@ -150,7 +175,11 @@ impl Form {
 pub(super) fn show(host: &HostSettings) -> Vec<String> {
     let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
     let differs = |rule: &&Rule| rule.form.show(host) != rule.form.show(&plain);
-    RULES.iter().filter(differs).map(|rule| format!("{}={}", rule.key, rule.form.show(host))).collect()
+    let written = |rule: &Rule| match rule.form {
+        Form::Flag(_) => rule.key.to_owned(),
+        _ => format!("{}={}", rule.key, rule.form.show(host)),
+    };
+    RULES.iter().filter(differs).map(written).collect()
 }
 
 /// The help text for a duration within bounds.
@@ -190,6 +219,63 @@ fn start(word: &str) -> Option<Start> {
         "boot" => Some(Start::Boot),
         "demand" => Some(Start::Demand),
         _ => None,
+    }
+}
+
+fn replay(word: &str) -> Option<bool> {
+    match word {
+        "resend" => Some(false),
+        "hold" => Some(true),
+        _ => None,
+    }
+}
+
+/// Prefixes of replies. They are words: what `[defaults]` has can be written in `hosts.tab` as well.
+fn rejects(word: &str) -> Result<Vec<String>, &'static str> {
+    let prefixes: Vec<String> = word.split(',').map(str::to_owned).collect();
+    match () {
+        // Every reply begins with nothing.
+        () if prefixes.iter().any(String::is_empty) => Err("a prefix is empty"),
+        () if word.chars().any(|c| c.is_control() || c.is_whitespace()) => Err("a prefix has a blank"),
+        () => Ok(prefixes),
+    }
+}
+
+/// The options that mean something only to a host that is `deferred`.
+const SPOOL: [&str; 6] = ["rejects", "replay", "replay_window", "replay_backoff", "spool_max", "expire"];
+
+/// What is wrong with giving the option `key` to this host, if anything is.
+pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
+    if SPOOL.contains(&key) && !host.deferred {
+        let what = format!("`{key}` means nothing without `deferred`");
+        return Err(Wrong::new(what, format!("add `deferred` to this host, or remove `{key}`")));
+    }
+    if key == "rejects" && !knows_rejects(host.dialect) {
+        let help = "remove it: a reply of this dialect says itself whether it is an error";
+        return Err(Wrong::new("`rejects` is for `line` and `len32`", help));
+    }
+    Ok(())
+}
+
+fn knows_rejects(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Line | Dialect::Len32 => true,
+        Dialect::Resp => false,
+    }
+}
+
+/// Takes from a host what `[defaults]` says to deferred hosts, or hosts of another dialect, only.
+pub(super) fn without_idle_words(host: &mut HostSettings) {
+    let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
+    if !host.deferred || !knows_rejects(host.dialect) {
+        host.rejects.clear();
+    }
+    if !host.deferred {
+        host.hold_in_doubt = plain.hold_in_doubt;
+        host.replay_window = plain.replay_window;
+        host.replay_backoff = plain.replay_backoff;
+        host.spool_max = plain.spool_max;
+        host.expire = plain.expire;
     }
 }
 

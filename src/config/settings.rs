@@ -54,6 +54,18 @@ impl DaemonSettings {
     pub fn host_socket(&self, name: &str) -> PathBuf {
         self.run_dir.join(format!("{name}.sock"))
     }
+
+    /// The socket of the host `name` for deferred requests.
+    #[must_use]
+    pub fn deferred_socket(&self, name: &str) -> PathBuf {
+        self.run_dir.join(format!("{name}.deferred.sock"))
+    }
+
+    /// Where the deferred transactions of the host `name` are stored.
+    #[must_use]
+    pub fn spool_of(&self, name: &str) -> PathBuf {
+        self.spool_dir.join(name)
+    }
 }
 
 /// `[log]`: where and how much to log.

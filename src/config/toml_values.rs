@@ -91,10 +91,14 @@ pub(super) fn word(rule: &Rule, value: &DeValue<'_>) -> Result<String, Wrong> {
     let wanted = match rule.form {
         Form::Count(..) => "an integer, without quotes",
         Form::Size(..) | Form::Owner | Form::Group => "an integer or a string",
+        Form::Flag(_) => "a boolean, without quotes",
         _ => "a string, in quotes",
     };
     match (value, &rule.form) {
-        (DeValue::String(_), Form::Count(..)) => Err(wrong_type(rule.key, value, wanted, &rule.form.help(""))),
+        (DeValue::Boolean(flag), Form::Flag(_)) => Ok(flag.to_string()),
+        (DeValue::String(_), Form::Count(..) | Form::Flag(_)) => {
+            Err(wrong_type(rule.key, value, wanted, &rule.form.help("")))
+        }
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Integer(number), Form::Count(..) | Form::Size(..) | Form::Owner | Form::Group) => Ok(decimal(number)),
         (DeValue::Integer(number), Form::Mode) if number.radix() == 8 => Ok(number.as_str().to_owned()),

@@ -11,9 +11,15 @@
 //! → {"status":{"host":"cache"}}     ← {"ok":{…,"hosts":[{"name":"cache",…}]}}
 //! → {"probe":{"host":"cache"}}      ← {"ok":null}
 //! → {"probe":{"host":"cash"}}       ← {"error":"no host is called cash; there are: cache, ledger"}
+//! → {"spool":{"host":"ledger","start":false,"command":…}}   ← {"ok":…}
+//! → {"spool":{"host":"archive","start":true,"command":…}}   ← {"no_child":"archive has no child at the moment …"}
 //! ```
 //!
-//! A status is answered within a second, whether every child answers or not. `{"ok":null}` to a probe means that the
+//! What may stand for `…` is said in [`crate::spool::tools`]: the parent passes it on to the child that has the spool open,
+//! and its answer back, and looks into neither. `no_child` means that nothing was done; with `"start":true` a child is
+//! being started, so that the question may be put again in a moment.
+//!
+//! A status is answered within a second, whether every child answers or not; a question about a spool within five. `{"ok":null}` to a probe means that the
 //! child was told; what comes of it is in the status.
 
 use std::sync::Arc;
@@ -32,7 +38,7 @@ use super::lines::read_line;
 /// Most programs that are answered at once.
 const MOST_REQUESTERS: usize = 64;
 
-/// Longest request in bytes; a host's name is the only thing in it that varies.
+/// Longest request in bytes: room for more than a hundred IDs of stored requests.
 const LONGEST_REQUEST: u64 = 4096;
 
 /// How long one may take to ask, or to read the answer.
@@ -52,6 +58,15 @@ pub(crate) enum Request {
         /// Its name.
         host: String,
     },
+    /// Look at a host's spool, or change it.
+    Spool {
+        /// Its name.
+        host: String,
+        /// Whether a child is to be started if there is none.
+        start: bool,
+        /// For the child.
+        command: Value,
+    },
 }
 
 /// What is answered.
@@ -62,6 +77,8 @@ pub(crate) enum Answer {
     Ok(Value),
     /// Why not, for people.
     Error(String),
+    /// Nothing was done, because there is no child to do it; for people.
+    NoChild(String),
 }
 
 /// Accepts for ever.

@@ -9,13 +9,14 @@
 //! - `child` — one living child: its process and its control channel
 //! - `sockets` — what one host listens on, and the watch over it while it has no child
 //! - `signals`, `control`, `systemd` — who speaks to the parent
-//! - `questions` — who waits for the children's snapshots; pure
+//! - `questions`, `relays` — who waits for the children's snapshots, and for answers about a spool; pure
 //! - `status`, `status_file` — what is told of it all
 
 mod child;
 pub(crate) mod control;
 mod lines;
 mod questions;
+mod relays;
 mod signals;
 mod sockets;
 pub(crate) mod status;

@@ -19,7 +19,7 @@ use crate::system::readiness::Watched;
 /// The listeners of one host.
 pub(super) struct HostSockets {
     listeners: Vec<(ListenerKind, OwnedFd)>,
-    _file: SocketFile,
+    _files: Vec<SocketFile>,
 }
 
 impl HostSockets {
@@ -28,12 +28,18 @@ impl HostSockets {
         let rights = Rights { mode: host.mode, owner: host.owner, group: host.group };
         let (unix, file) = listen_unix(&daemon.host_socket(&host.name), rights)?;
         tracing::info!(host = host.name, "listening on {}", file.path().display());
-        let mut listeners = vec![(ListenerKind::Unix, unix)];
+        let (mut listeners, mut files) = (vec![(ListenerKind::Unix, unix)], vec![file]);
+        if host.deferred {
+            let (unix, file) = listen_unix(&daemon.deferred_socket(&host.name), rights)?;
+            tracing::info!(host = host.name, "listening on {} for deferred requests", file.path().display());
+            listeners.push((ListenerKind::Deferred, unix));
+            files.push(file);
+        }
         if let Some(address) = host.listen {
             listeners.push((ListenerKind::Tcp, listen_tcp(address)?));
             tracing::info!(host = host.name, "listening on {address}");
         }
-        Ok(Self { listeners, _file: file })
+        Ok(Self { listeners, _files: files })
     }
 
     /// What kinds there are, in the order of [`HostSockets::descriptors`].

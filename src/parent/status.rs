@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::table::entry::{Entry, State};
 use super::table::{HostId, Table};
 use crate::dialect::Dialect;
-use crate::snapshot::{Connections, Latency, Outcomes};
+use crate::snapshot::{Connections, Latency, Outcomes, SpoolNumbers};
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,21 +51,11 @@ pub(crate) struct HostStatus {
     pub(crate) in_flight: u64,
     #[serde(flatten)]
     pub(crate) outcomes: Outcomes,
-    pub(crate) spool: Spool,
+    /// All zero without a spool. Of a child that is gone: what it told last.
+    pub(crate) spool: SpoolNumbers,
     pub(crate) latency_us: Latency,
     pub(crate) restarts: u64,
     pub(crate) last_log: String,
-}
-
-/// The deferred transactions of a host; all zero without a spool.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Spool {
-    pub(crate) depth: u64,
-    pub(crate) bytes: u64,
-    pub(crate) oldest_s: u64,
-    pub(crate) in_doubt: u64,
-    pub(crate) held: u64,
-    pub(crate) dead: u64,
 }
 
 /// One moment, as both clocks show it: intervals are measured by one, and told by the other.
@@ -121,10 +111,20 @@ impl HostStatus {
             queued: snapshot.queued,
             in_flight: snapshot.in_flight,
             outcomes: snapshot.outcomes,
-            spool: Spool::default(),
+            spool: aged(snapshot.spool, answered, at.now),
             latency_us: snapshot.latency_us,
             restarts: entry.times_restarted(),
             last_log: snapshot.last_log,
         }
     }
+}
+
+/// What was stored when the child told it, and still is, is older by now.
+fn aged(mut spool: SpoolNumbers, told: Option<Instant>, now: Instant) -> SpoolNumbers {
+    if spool.depth > 0
+        && let Some(told) = told
+    {
+        spool.oldest_s = spool.oldest_s.saturating_add(now.saturating_duration_since(told).as_secs());
+    }
+    spool
 }

@@ -65,9 +65,11 @@ impl Manager {
 
     /// How many hosts are how, if that has changed.
     pub(super) fn counts(&mut self, counts: Counts) {
-        let Counts { hosts, up, down, idle } = counts;
+        let Counts { hosts, up, down, idle, backlogs } = counts;
         let plural = if hosts == 1 { "host" } else { "hosts" };
-        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle");
+        let backlog =
+            if backlogs > 0 { format!("; {backlogs} with deferred requests that wait") } else { String::new() };
+        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle{backlog}");
         if text != self.told {
             self.tell(&NotifyState::Status(&text));
             self.told = text;

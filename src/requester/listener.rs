@@ -43,7 +43,7 @@ impl Inherited {
     #[must_use]
     pub fn new(listener: OwnedFd, kind: ListenerKind) -> Self {
         match kind {
-            ListenerKind::Unix => Self::Unix(listener.into()),
+            ListenerKind::Unix | ListenerKind::Deferred => Self::Unix(listener.into()),
             ListenerKind::Tcp => Self::Tcp(listener.into()),
         }
     }

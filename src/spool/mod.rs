@@ -2,3 +2,4 @@
 
 pub mod judge;
 pub mod replay;
+pub mod sign;

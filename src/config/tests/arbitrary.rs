@@ -14,7 +14,7 @@ use crate::dialect::Dialect;
 const FILE: &str = "hosts.tab";
 
 /// What tables are made of, and what they should not be made of.
-const PIECES: [&[u8]; 19] = [
+const PIECES: [&[u8]; 22] = [
     b"cache ",
     b"127.0.0.1:1 ",
     b"[::1]:",
@@ -26,6 +26,9 @@ const PIECES: [&[u8]; 19] = [
     b"workers=3",
     b"listen=127.0.0.1:1 ",
     b"mode=0660",
+    b" deferred",
+    b" rejects=",
+    b" expire=1s",
     b"\t",
     b"\n",
     b"\r\n",
@@ -51,6 +54,24 @@ fn address() -> impl Strategy<Value = Address> {
 }
 
 prop_compose! {
+    /// A host of which only the options of the spool count.
+    fn spool()(
+        rejects in vec("[a-z#=-]{1,8}", 0..3),
+        hold_in_doubt: bool,
+        replay_window in 1u32..=64,
+        (replay_backoff, expire) in (1u64..=3_600_000, 1u64..=31_536_000_000),
+        spool_max in 4096u64..=1 << 40,
+    ) -> HostSettings {
+        HostSettings {
+            rejects, hold_in_doubt, replay_window, spool_max,
+            replay_backoff: Duration::from_millis(replay_backoff),
+            expire: Duration::from_millis(expire),
+            ..HostSettings::with_defaults("", Address::Unix { path: "/".into() }, Dialect::Line)
+        }
+    }
+}
+
+prop_compose! {
     fn host()(
         (name, address) in ("[a-z0-9][a-z0-9_-]{0,20}", address()),
         dialect in prop_oneof![Just(Dialect::Line), Just(Dialect::Len32), Just(Dialect::Resp)],
@@ -62,14 +83,24 @@ prop_compose! {
         listen in proptest::option::of(1u16..),
         (owner, group) in (proptest::option::of(0..u32::MAX), proptest::option::of(0..u32::MAX)),
         mode in (0u32..=0o777).prop_map(|mode| mode | 0o200),
+        spool in proptest::option::of(spool()),
     ) -> HostSettings {
+        let deferred = spool.is_some();
+        let plain = HostSettings::with_defaults("", Address::Unix { path: "/".into() }, dialect);
+        let spool = spool.unwrap_or(plain);
         HostSettings {
             timeout: Duration::from_millis(timeout),
             connect_timeout: Duration::from_millis(connect_timeout),
             idle: Duration::from_millis(idle),
             listen: listen.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
             connections, pipeline, window, queue, requesters, retries, workers,
-            max_request, max_reply, unread, start, owner, group, mode,
+            max_request, max_reply, unread, start, owner, group, mode, deferred,
+            rejects: if dialect == Dialect::Resp { Vec::new() } else { spool.rejects },
+            hold_in_doubt: spool.hold_in_doubt,
+            replay_window: spool.replay_window,
+            replay_backoff: spool.replay_backoff,
+            spool_max: spool.spool_max,
+            expire: spool.expire,
             ..HostSettings::with_defaults(name, address, dialect)
         }
     }

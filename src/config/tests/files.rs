@@ -172,6 +172,50 @@ fn a_run_directory_that_is_too_long_spoils_every_socket() {
 }
 
 #[test]
+fn a_deferred_host_has_a_second_socket_and_a_spool_that_must_be_possible() {
+    let dir = configured("", "cache");
+    let mut settings = settings(dir.path());
+    settings.hosts[0].deferred = true;
+    assert_eq!(settings.check_files(), Ok(()));
+    fs::create_dir(dir.path().join("spool")).unwrap();
+    fs::write(dir.path().join("spool/cache"), "").unwrap();
+    settings.daemon.run_dir = Path::new("/tmp").join("r".repeat(108 - "/tmp/".len() - "/cache.deferred.sock".len()));
+    settings.daemon.pid_file = dir.path().join("pid");
+    settings.daemon.status_file = dir.path().join("status");
+    let said = settings.check_files().unwrap_err().to_string();
+    insta::assert_snapshot!(said.replace(&format!("{}", dir.path().display()), "/D"), @r"
+    /D/spool/cache: is not a directory
+      = help: move it away, or set another spool_dir in [daemon] of /D/tieline.toml
+
+    /tmp/rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr/cache.deferred.sock: the path of this socket has 108 bytes, at most 107 are allowed
+      = help: give the host a shorter name, or set a shorter run_dir in [daemon] of /D/tieline.toml
+    ");
+}
+
+#[test]
+fn a_replay_wider_than_a_connection_and_a_forgotten_spool_are_worth_a_warning() {
+    let dir = configured("", "cache");
+    let mut settings = settings(dir.path());
+    settings.hosts[0].deferred = true;
+    settings.hosts[0].replay_window = 8;
+    fs::create_dir_all(dir.path().join("spool/cache")).unwrap();
+    fs::write(dir.path().join("spool/cache/spool.sqlite"), "x").unwrap();
+    let warnings = |settings: &Settings| {
+        let texts: Vec<String> = settings.warnings_within(u64::MAX).iter().map(ToString::to_string).collect();
+        texts.join("\n\n").replace(&format!("{}", dir.path().display()), "/D")
+    };
+    insta::assert_snapshot!(warnings(&settings), @r"
+    host cache: replay_window=8 is more than its connections take at once (pipeline=1)
+      = help: raise `pipeline` if the host expects several requests before its first reply, or lower `replay_window`
+    ");
+    settings.hosts[0].deferred = false;
+    insta::assert_snapshot!(warnings(&settings), @r"
+    host cache: requests may be stored in /D/spool/cache, and nothing replays them: the host is not `deferred`
+      = help: add `deferred` again until they are delivered, or remove the directory
+    ");
+}
+
+#[test]
 fn an_empty_table_and_too_few_descriptors_are_worth_a_warning() {
     let dir = configured("", "cache");
     let mut settings = settings(dir.path());

@@ -38,7 +38,8 @@ fn blanks_comments_and_line_ends_of_any_kind_are_no_part_of_a_host() {
 fn every_option_reaches_its_field() {
     let line = "a [fe80::1%eth0]:80 len32 connections=2 pipeline=3 window=4 queue=5 requesters=6 timeout=7s \
                 connect_timeout=8ms retries=9 idle=10m max_request=11KiB max_reply=12MiB unread=13KiB start=demand \
-                listen=[::1]:14 workers=1 owner=15 group=root mode=0600";
+                listen=[::1]:14 workers=1 deferred rejects=error,no replay=hold replay_window=16 replay_backoff=17s \
+                spool_max=18MiB expire=19d owner=15 group=root mode=0600";
     let host = hosts(line.as_bytes()).remove(0);
     let counts =
         [host.connections, host.pipeline, host.window, host.queue, host.requesters, host.retries, host.workers];
@@ -48,6 +49,9 @@ fn every_option_reaches_its_field() {
     assert_eq!([host.max_request, host.max_reply, host.unread], [11 << 10, 12 << 20, 13 << 10]);
     assert_eq!((host.start, host.listen), (Start::Demand, Some("[::1]:14".parse().unwrap())));
     assert_eq!((host.owner, host.group, host.mode), (Some(15), Some(0), 0o600));
+    assert_eq!((host.deferred, host.hold_in_doubt, host.replay_window), (true, true, 16));
+    assert_eq!((host.rejects, host.spool_max), (vec!["error".to_owned(), "no".to_owned()], 18 << 20));
+    assert_eq!([host.replay_backoff, host.expire].map(|time| time.as_secs()), [17, 19 * 86_400]);
 }
 
 #[test]
@@ -336,13 +340,13 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `tls` is no option of a host
       a b:1 line tls
                  ^~~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, owner, group, mode
+      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
     ");
-    insta::assert_snapshot!(said("a b:1 line deferred"), @r"
-    hosts.tab:1:12: `deferred` is no option of a host
-      a b:1 line deferred
-                 ^~~~~~~~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, owner, group, mode
+    insta::assert_snapshot!(said("a b:1 line defered"), @r"
+    hosts.tab:1:12: `defered` is no option of a host
+      a b:1 line defered
+                 ^~~~~~~
+      = help: did you mean `deferred`?
     ");
     insta::assert_snapshot!(said("a b:1 line drain=5s"), @r"
     hosts.tab:1:12: `drain` is no option of a host
@@ -360,7 +364,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `5s` is no option of a host
       a b:1 line 5s
                  ^~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, owner, group, mode
+      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
     ");
 }
 
@@ -611,6 +615,87 @@ fn more_workers_than_connections_have_nothing_to_share() {
 }
 
 #[test]
+fn a_flag_is_its_bare_name() {
+    assert!(hosts(b"a b:1 line deferred")[0].deferred);
+    assert!(!hosts(b"a b:1 line")[0].deferred);
+    insta::assert_snapshot!(said("a b:1 line deferred=yes expire=1d"), @r"
+    hosts.tab:1:20: `deferred` takes no value
+      a b:1 line deferred=yes expire=1d
+                         ^~~~
+      = help: write `deferred` alone
+    ");
+    insta::assert_snapshot!(said("a b:1 line deferred="), @r"
+    hosts.tab:1:20: `deferred` takes no value
+      a b:1 line deferred=
+                         ^
+      = help: write `deferred` alone
+    ");
+    insta::assert_snapshot!(said("a b:1 line deferred deferred"), @r"
+    hosts.tab:1:21: `deferred` is given twice for this host
+      a b:1 line deferred deferred
+                          ^~~~~~~~
+      = help: keep one of them
+    ");
+}
+
+#[test]
+fn options_of_the_spool_need_one() {
+    insta::assert_snapshot!(said("a b:1 line replay_window=4 timeout=5s expire=1d"), @r"
+    hosts.tab:1:12: `replay_window` means nothing without `deferred`
+      a b:1 line replay_window=4 timeout=5s expire=1d
+                 ^~~~~~~~~~~~~
+      = help: add `deferred` to this host, or remove `replay_window`
+
+    hosts.tab:1:39: `expire` means nothing without `deferred`
+      a b:1 line replay_window=4 timeout=5s expire=1d
+                                            ^~~~~~
+      = help: add `deferred` to this host, or remove `expire`
+    ");
+    insta::assert_snapshot!(said("a b:1 resp deferred rejects=error"), @r"
+    hosts.tab:1:21: `rejects` is for `line` and `len32`
+      a b:1 resp deferred rejects=error
+                          ^~~~~~~
+      = help: remove it: a reply of this dialect says itself whether it is an error
+    ");
+}
+
+#[test]
+fn an_option_of_the_spool_is_wrong() {
+    insta::assert_snapshot!(said("a b:1 line deferred rejects=error, replay=again replay_window=65"), @r"
+    hosts.tab:1:29: `rejects` cannot be `error,`: a prefix is empty
+      a b:1 line deferred rejects=error, replay=again replay_window=65
+                                  ^~~~~~
+      = help: what a refusing reply begins with, one or several, separated by commas: error,refused
+
+    hosts.tab:1:43: `replay` cannot be `again`: there is no such word
+      a b:1 line deferred rejects=error, replay=again replay_window=65
+                                                ^~~~~
+      = help: one of resend, hold
+
+    hosts.tab:1:63: `replay_window` cannot be `65`: it is too large
+      a b:1 line deferred rejects=error, replay=again replay_window=65
+                                                                    ^~
+      = help: a whole number from 1 to 64
+    ");
+    insta::assert_snapshot!(said("a b:1 line deferred rejects= spool_max=1KiB expire=0s"), @r"
+    hosts.tab:1:21: `rejects` has no value
+      a b:1 line deferred rejects= spool_max=1KiB expire=0s
+                          ^~~~~~~~
+      = help: write `rejects=` and what a refusing reply begins with, one or several, separated by commas: error,refused
+
+    hosts.tab:1:40: `spool_max` cannot be `1KiB`: it is too small
+      a b:1 line deferred rejects= spool_max=1KiB expire=0s
+                                             ^~~~
+      = help: a size from 4KiB to 1TiB: a number of bytes, or a whole number and `KiB`, `MiB`, `GiB` or `TiB`
+
+    hosts.tab:1:52: `expire` cannot be `0s`: it is too small
+      a b:1 line deferred rejects= spool_max=1KiB expire=0s
+                                                         ^~
+      = help: a duration from 1ms to 365d: a whole number and `ms`, `s`, `m`, `h` or `d`
+    ");
+}
+
+#[test]
 fn commas_do_not_separate_options() {
     insta::assert_snapshot!(said("a b:1 line connections=4,timeout=5s"), @r"
     hosts.tab:1:24: `connections` cannot be `4,timeout=5s`: it is no whole number
@@ -684,7 +769,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:1:10: `x` is no option of a host
       A b line x=1
                ^
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, owner, group, mode
+      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
 
     hosts.tab:2:7: there is no dialect `lime`
       c d:1 lime timeout=5

@@ -36,6 +36,18 @@ fn both_files_become_settings_and_defaults_hold_for_who_says_nothing_else() {
 }
 
 #[test]
+fn defaults_for_deferred_hosts_trouble_no_other() {
+    let toml = b"[defaults]\nexpire = '1d'\nreplay_window = 2\nrejects = 'error'\n";
+    let table = b"a b:1 line\nc d:1 line deferred expire=2d\ne f:1 resp deferred";
+    let dir = directory(&[("tieline.toml", toml), ("hosts.tab", table)]);
+    let hosts = load(Some(&dir.path().join("tieline.toml"))).unwrap().hosts;
+    let lines: Vec<String> = hosts.iter().map(show_host).collect();
+    assert_eq!(lines[0], "a b:1 line");
+    assert_eq!(lines[1], "c d:1 line deferred rejects=error replay_window=2 expire=2d");
+    assert_eq!(lines[2], "e f:1 resp deferred replay_window=2 expire=1d");
+}
+
+#[test]
 fn mistakes_of_both_files_are_told_at_once() {
     let dir = directory(&[("tieline.toml", b"[daemon]\nrun_dir = 5\n"), ("hosts.tab", b"a b line\n")]);
     insta::assert_snapshot!(said(dir.path()), @r"
@@ -145,7 +157,7 @@ fn the_examples_in_comments_of_the_shipped_files_are_right() {
         line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains("=") && !line.contains(", ")
     });
     assert_eq!(toml.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count(), 13, "{toml}");
-    assert_eq!(parse_hosts_tab(Path::new("hosts.tab"), hosts.as_bytes()).unwrap().len(), 5);
+    assert_eq!(parse_hosts_tab(Path::new("hosts.tab"), hosts.as_bytes()).unwrap().len(), 6);
     let dir = directory(&[("hosts.tab", hosts.as_bytes())]);
     fs::create_dir(dir.path().join("etc")).unwrap();
     fs::write(dir.path().join("etc/tieline.toml"), toml).unwrap();

@@ -42,7 +42,8 @@ fn relative_paths_are_relative_to_the_directory_of_the_file() {
 fn every_key_reaches_its_field() {
     let read = reading(
         b"[log]\nlevel = 'trace'\nformat = 'json'\n[defaults]\ndrain = '0s'\nconnections = 0x10\ntimeout = '1m'
-          max_request = 1_024\nmax_reply = '1GiB'\nowner = 0\ngroup = 'root'\nmode = 0o600\nstart = 'demand'",
+          max_request = 1_024\nmax_reply = '1GiB'\nowner = 0\ngroup = 'root'\nmode = 0o600\nstart = 'demand'\ndeferred = true
+          rejects = 'error,no'\nreplay = 'hold'\nreplay_window = 4\nexpire = '1d'\nspool_max = '1MiB'",
     );
     assert_eq!(printed(&read.complaints), "");
     assert_eq!((read.log.level, read.log.format, read.drain.as_millis()), (LogLevel::Trace, LogFormat::Json, 0));
@@ -52,6 +53,8 @@ fn every_key_reaches_its_field() {
     assert_eq!((host.connections, host.timeout.as_secs(), host.start), (16, 60, Start::Demand));
     assert_eq!((host.max_request, host.max_reply), (1024, 1 << 30));
     assert_eq!((host.owner, host.group, host.mode), (Some(0), Some(0), 0o600));
+    assert_eq!((host.deferred, host.hold_in_doubt, host.replay_window), (true, true, 4));
+    assert_eq!((host.rejects.len(), host.expire.as_secs(), host.spool_max), (2, 86_400, 1 << 20));
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn a_key_is_unknown() {
     tieline.toml:2:1: there is no key `tls` in [defaults]
       tls = true
       ^~~
-      = help: the keys of [defaults] are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, owner, group, mode, drain
+      = help: the keys of [defaults] are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, drain
     ");
 }
 
@@ -316,6 +319,12 @@ fn a_value_has_the_wrong_type() {
       mode = 660
              ^~~
       = help: write a string, in quotes: permission bits as for chmod(1), in octal and with a right to write: 0660
+    ");
+    insta::assert_snapshot!(said("[defaults]\ndeferred = 'yes'"), @r"
+    tieline.toml:2:12: `deferred` is a string
+      deferred = 'yes'
+                 ^~~~~
+      = help: write a boolean, without quotes: true or false
     ");
     insta::assert_snapshot!(said("[defaults]\nlisten = [1]"), @r"
     tieline.toml:2:10: `listen` is an array

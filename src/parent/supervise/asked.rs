@@ -1,7 +1,7 @@
 //! What is asked of the parent: questions go to the children, answers to who asked.
 //!
 //! Enters: requests of the control socket, SIGUSR1, the beat of the watchdog. Leaves: answers, the status file.
-//! Promised: every request is answered once, within a second, whatever the children do.
+//! Promised: every request is answered once, whatever the children do: within a second, about a spool within five.
 
 use std::time::Instant;
 
@@ -11,27 +11,66 @@ use tokio::sync::oneshot;
 use super::{Parent, Wants};
 use crate::heritage::ToChild;
 use crate::parent::control::{Answer, Request};
+use crate::parent::relays::{ANSWER_WITHIN, Failure};
 use crate::parent::status::{Moment, Status};
 use crate::parent::status_file;
+use crate::parent::table::entry::Entry;
 use crate::parent::table::{Event, HostId};
 
 impl Parent {
-    pub(super) fn requested(&mut self, request: &Request, reply: oneshot::Sender<Answer>) {
-        let name = match request {
+    pub(super) fn requested(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
+        let name = match &request {
             Request::Status { host } => host.as_deref(),
-            Request::Probe { host } => Some(host.as_str()),
+            Request::Probe { host } | Request::Spool { host, .. } => Some(host.as_str()),
         };
-        let found = name.map(|name| (name, self.table.find(name)));
-        match (found, request) {
-            (Some((name, None)), _) => answer(reply, Answer::Error(self.unknown(name))),
-            (Some((name, Some(host))), Request::Probe { .. }) => {
-                answer(reply, self.probe(name, host));
+        let only = name.and_then(|name| self.table.find(name));
+        if let (Some(name), None) = (name, only) {
+            let text = self.unknown(name);
+            return answer(reply, Answer::Error(text));
+        }
+        match (only, request) {
+            (Some(host), Request::Probe { host: name }) => answer(reply, self.probe(&name, host)),
+            (Some(host), Request::Spool { host: name, start, command }) => {
+                self.relay(&name, host, start, command, reply);
             }
-            (found, _) => {
-                let only = found.and_then(|(_, host)| host);
-                self.ask(only, Wants::Requester { only, reply });
+            _ => self.ask(only, Wants::Requester { only, reply }),
+        }
+    }
+
+    /// Passes a question about the spool on to the child that has it open.
+    fn relay(&mut self, name: &str, host: HostId, start: bool, command: Value, reply: oneshot::Sender<Answer>) {
+        let ask = self.relays.next_ask();
+        let is_ready = self.table.get(host).is_some_and(Entry::is_ready);
+        match self.child(host).filter(|_| is_ready).map(|child| child.say(&ToChild::Spool { ask, command })) {
+            Some(true) => self.relays.put(reply, host, ask, Instant::now()),
+            Some(false) => answer(reply, Answer::Error(format!("the child of {name} does not read what it is told"))),
+            None => {
+                if start {
+                    self.apply(host, Event::Wanted);
+                }
+                answer(reply, Answer::NoChild(format!("{name} has no child at the moment that could be asked")));
             }
         }
+    }
+
+    /// The child of `host` has answered.
+    pub(super) fn relayed(&mut self, host: HostId, ask: u64, told: Value) {
+        match self.relays.answered(host, ask) {
+            Some(reply) => answer(reply, Answer::Ok(told)),
+            None => tracing::warn!(host = self.name(host), "an answer about the spool came too late"),
+        }
+    }
+
+    pub(super) fn no_answer(&self, reply: oneshot::Sender<Answer>, host: HostId, why: Failure) {
+        let name = self.name(host);
+        let why = match why {
+            Failure::Gone => format!("the child of {name} died before it answered"),
+            Failure::Hung => {
+                let seconds = ANSWER_WITHIN.as_secs();
+                format!("the child of {name} hangs, or waits for its disk: no answer within {seconds} s")
+            }
+        };
+        answer(reply, Answer::Error(format!("{why}; whether it was done, `tieline spool list {name}` says later")));
     }
 
     fn unknown(&self, name: &str) -> String {

@@ -11,6 +11,7 @@ use super::Parent;
 use crate::heritage::Heritage;
 use crate::parent::child::Child;
 use crate::parent::table::{Action, Event, HostId, Todo};
+use crate::spool::sign::may_have_backlog;
 
 impl Parent {
     pub(super) fn apply(&mut self, host: HostId, event: Event) {
@@ -57,6 +58,7 @@ impl Parent {
         let heritage = Heritage {
             host: settings.clone(),
             listeners: sockets.kinds(),
+            spool: settings.deferred.then(|| self.daemon.spool_of(&settings.name)),
             log: self.log.clone(),
             debug: self.debug,
             drain: self.drain,
@@ -64,7 +66,12 @@ impl Parent {
         Child::start(host, &self.binary, &heritage, &sockets.descriptors(), &self.notes.0)
     }
 
+    /// Starts the child as soon as a requester comes; at once, if it may have a backlog that nobody has told of.
     fn watch(&mut self, host: HostId) {
+        if self.may_have_backlog(host) {
+            tracing::info!(host = self.name(host), "requests may be stored; its child starts now");
+            return self.apply(host, Event::Wanted);
+        }
         let Some(hands) = self.hands.get_mut(host.0) else {
             return;
         };
@@ -79,6 +86,13 @@ impl Parent {
                 self.apply(host, Event::Wanted);
             }
         }
+    }
+
+    fn may_have_backlog(&self, host: HostId) -> bool {
+        self.table.get(host).is_some_and(|entry| {
+            let settings = &entry.settings;
+            settings.deferred && !entry.knows_backlog() && may_have_backlog(&self.daemon.spool_of(&settings.name))
+        })
     }
 
     pub(super) fn reap(&mut self) {
@@ -100,6 +114,7 @@ impl Parent {
         };
         hands.child = None;
         self.questions.gone(host);
+        self.relays.gone(host);
         let now = Instant::now();
         let action = self.table.apply(host, Event::Exited { exit }, now);
         let rest = self.table.get(host).and_then(|entry| entry.resting(now));

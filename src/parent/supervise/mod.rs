@@ -22,6 +22,7 @@ use super::Note;
 use super::child::Child;
 use super::control::{self, Answer};
 use super::questions::Questions;
+use super::relays::Relays;
 use super::signals::{Caught, Signals};
 use super::sockets::{HostSockets, Watch};
 use super::systemd::Manager;
@@ -65,6 +66,7 @@ pub(super) struct Parent {
     table: Table,
     hands: Vec<Hands>,
     questions: Questions<Wants>,
+    relays: Relays<oneshot::Sender<Answer>>,
     last_ask: u64,
     manager: Manager,
     /// How often to tell the manager that the parent lives, and when next.
@@ -94,6 +96,7 @@ impl Parent {
                 .map(|sockets| Hands { sockets: Some(sockets), child: None, watch: None })
                 .collect(),
             questions: Questions::new(),
+            relays: Relays::new(),
             last_ask: 0,
             manager: Manager::from_environment(),
             beat: patience.map(|interval| (interval / 2, now)),
@@ -140,6 +143,9 @@ impl Parent {
         for who in self.questions.complete(now) {
             self.tell_status(who);
         }
+        for (reply, host, why) in self.relays.failed(now) {
+            self.no_answer(reply, host, why);
+        }
         if !self.manager.is_ready() && !self.table.is_stopping() && (self.table.is_settled() || now >= self.ready_by) {
             self.manager.ready();
         }
@@ -150,7 +156,7 @@ impl Parent {
         let is_due = !self.manager.is_ready() && !self.table.is_stopping();
         let ready_by = Some(self.ready_by).filter(|_| is_due);
         let beat = self.beat.map(|(_, next)| next);
-        let wakes = [self.table.next_tick(), self.questions.next(), ready_by, beat];
+        let wakes = [self.table.next_tick(), self.questions.next(), self.relays.next(), ready_by, beat];
         // With nothing to wait for, any time far enough away will do.
         wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
@@ -230,7 +236,7 @@ impl Parent {
             }
             Note::Said { .. } | Note::ChannelEnded { .. } => {}
             Note::Wanted { host } => self.apply(host, Event::Wanted),
-            Note::Request { request, reply } => self.requested(&request, reply),
+            Note::Request { request, reply } => self.requested(request, reply),
         }
     }
 
@@ -250,6 +256,8 @@ impl Parent {
                 Event::Ready
             }
             ToParent::Reach { up, reason } => Event::Reach { up, reason },
+            ToParent::Backlog { waiting } => Event::Backlog { waiting },
+            ToParent::Spool { ask, answer } => return self.relayed(host, ask, answer),
             ToParent::LastWords { text } => Event::LastWords { text },
             ToParent::Snapshot { ask, snapshot } => {
                 self.questions.answered(host, ask);

@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     /// Questions that are not answered yet, oldest first.
     questions: VecDeque<(u64, Instant)>,
     words: Option<String>,
+    /// Whether deferred transactions wait; none: unknown.
+    backlog: Option<bool>,
 }
 
 impl Entry {
@@ -82,6 +84,7 @@ impl Entry {
             base: Outcomes::default(),
             questions: VecDeque::new(),
             words: None,
+            backlog: None,
         }
     }
 
@@ -100,6 +103,7 @@ impl Entry {
                 self.reach = if up { Reach::Up } else { Reach::Down };
                 self.reason = reason;
             }
+            Event::Backlog { waiting } => self.backlog = Some(waiting),
             Event::Asked { ask } => self.questions.push_back((ask, now)),
             Event::Answered { ask, snapshot } => self.answered(ask, *snapshot, now),
             Event::LastWords { text } => self.words = Some(text),
@@ -131,6 +135,10 @@ impl Entry {
         self.questions.retain(|(asked, _)| *asked > ask);
         self.reach = snapshot.reach;
         self.reason.clone_from(&snapshot.reason);
+        if self.backlog.is_some() {
+            // What was told at a change may be older than this.
+            self.backlog = Some(snapshot.spool.depth > 0);
+        }
         self.last = snapshot;
         self.answered_at = Some(now);
     }
@@ -142,16 +150,21 @@ impl Entry {
             _ => (None, false),
         };
         self.forget_child();
+        if exit != Exit::Code(0) && self.backlog == Some(false) {
+            // It may have died between storing a request and saying so.
+            self.backlog = None;
+        }
         let rest = self.restarts.after(exit, served, ours);
         let why = self.words.as_ref().map_or_else(|| exit.to_string(), |words| format!("{exit}: {words}"));
         self.rest(rest, why, now, stopping)
     }
 
-    /// What it counted stays; how it was ends with it.
+    /// What it counted and what it stored stays; how it was ends with it.
     fn forget_child(&mut self) {
         add(&mut self.base, &self.last.outcomes);
         let last_log = std::mem::take(&mut self.last.last_log);
-        self.last = Snapshot { last_log, ..Snapshot::default() };
+        let spool = std::mem::take(&mut self.last.spool);
+        self.last = Snapshot { last_log, spool, ..Snapshot::default() };
         self.questions.clear();
         self.reach = Reach::Idle;
         self.reason.clear();
@@ -171,10 +184,11 @@ impl Entry {
     }
 
     /// A host that starts on demand waits for a requester again, so a child that crashes at start does so only as often
-    /// as somebody wants it.
+    /// as somebody wants it; stored requests want it too.
     fn wake(&mut self, stopping: bool) -> Option<Todo> {
         match self.settings.start {
             Start::Boot => self.spawn(stopping),
+            Start::Demand if self.has_backlog() => self.spawn(stopping),
             Start::Demand => {
                 self.life = Life::Waiting;
                 (!stopping).then_some(Todo::Watch)

@@ -49,6 +49,11 @@ pub(crate) enum Event {
         /// Why not, for people.
         reason: String,
     },
+    /// The child says whether deferred transactions wait.
+    Backlog {
+        /// Whether there are any.
+        waiting: bool,
+    },
     /// The child was asked for a snapshot.
     Asked {
         /// The number of the question.
@@ -184,6 +189,7 @@ impl Table {
     pub(crate) fn counts(&self, now: Instant) -> Counts {
         let mut counts = Counts { hosts: self.entries.len(), ..Counts::default() };
         for entry in &self.entries {
+            counts.backlogs += usize::from(entry.has_backlog());
             match entry.state(now) {
                 State::Up => counts.up += 1,
                 State::Down | State::Crashed | State::Hung => counts.down += 1,
@@ -210,4 +216,6 @@ pub(crate) struct Counts {
     pub(crate) down: usize,
     /// Nobody has asked yet.
     pub(crate) idle: usize,
+    /// With deferred transactions that wait, whatever else they are.
+    pub(crate) backlogs: usize,
 }

@@ -284,7 +284,7 @@ fn hosts_are_counted_by_how_they_are() {
     }
     table.apply(A, Event::Reach { up: true, reason: String::new() }, now);
     table.apply(B, Event::Exited { exit: CRASH }, now);
-    assert_eq!(table.counts(now), Counts { hosts: 3, up: 1, down: 1, idle: 1 });
+    assert_eq!(table.counts(now), Counts { hosts: 3, up: 1, down: 1, idle: 1, backlogs: 0 });
 }
 
 /// One step of a random life.
@@ -448,4 +448,42 @@ proptest! {
         }
         prop_assert!(world.table.is_over());
     }
+}
+
+#[test]
+fn a_backlog_starts_the_child_of_a_host_that_waits_for_requesters() {
+    let mut one = One::new(Start::Demand, None);
+    assert_eq!(one.apply(Event::Boot), Some(Todo::Watch));
+    assert!(!one.table.get(A).unwrap().knows_backlog(), "nobody has told: who watches has to look at the disk");
+    assert_eq!(one.apply(Event::Wanted), Some(Todo::Spawn));
+    one.start();
+    one.apply(Event::Backlog { waiting: true });
+    assert_eq!(one.table.counts(one.now).backlogs, 1);
+    one.now += HEALTHY;
+    assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), Some(Todo::Spawn), "stored requests need a child");
+    one.start();
+    one.apply(Event::Backlog { waiting: false });
+    one.now += HEALTHY;
+    assert_eq!(one.exit(Exit::Code(0)), Some(Todo::Watch));
+    assert!(one.table.get(A).unwrap().knows_backlog(), "it went because nobody needed it");
+}
+
+#[test]
+fn after_a_crash_it_is_unknown_whether_requests_are_stored() {
+    let mut one = One::new(Start::Demand, None);
+    one.apply(Event::Boot);
+    one.apply(Event::Wanted);
+    one.start();
+    one.apply(Event::Backlog { waiting: false });
+    one.exit(CRASH);
+    assert!(!one.table.get(A).unwrap().knows_backlog());
+}
+
+#[test]
+fn what_is_stored_stays_in_the_status_of_a_host_whose_child_is_gone() {
+    let mut one = One::serving();
+    let spool = crate::snapshot::SpoolNumbers { depth: 3, ..Default::default() };
+    one.apply(Event::Answered { ask: 1, snapshot: Box::new(Snapshot { spool, ..Snapshot::default() }) });
+    one.exit(CRASH);
+    assert_eq!(one.table.get(A).unwrap().snapshot().0.spool.depth, 3);
 }

@@ -67,9 +67,14 @@ impl Entry {
         }
     }
 
+    /// Whether there is a child that has said that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.life, Life::Serving { .. } | Life::Retiring { .. })
+    }
+
     /// Whether it makes sense to ask the child for a snapshot.
     pub(crate) fn can_be_asked(&self) -> bool {
-        matches!(self.life, Life::Serving { .. } | Life::Retiring { .. }) && self.questions.len() < MOST_QUESTIONS
+        self.is_ready() && self.questions.len() < MOST_QUESTIONS
     }
 
     /// The number of the last question that is not answered yet.
@@ -129,6 +134,16 @@ impl Entry {
             snapshot.last_log.clone_from(words);
         }
         (snapshot, self.answered_at)
+    }
+
+    /// Whether a child has told if deferred transactions wait.
+    pub(crate) fn knows_backlog(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// Whether deferred transactions wait, as far as is known.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.backlog == Some(true)
     }
 
     /// How often a child was started again.
