@@ -18,6 +18,8 @@
 //!
 //! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone.
 //!
+//! What must not be lost waits in the [`spool`], one store per host.
+//!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
 
@@ -31,5 +33,6 @@ pub mod parent;
 pub mod pool;
 pub mod requester;
 pub mod snapshot;
+pub mod spool;
 pub mod system;
 pub mod work;
