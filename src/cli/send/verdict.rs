@@ -26,7 +26,8 @@ impl From<Failure> for Verdict {
         match failure {
             Failure::Lost | Failure::Timeout | Failure::Busy => Self::TryAgain,
             Failure::Refused => Self::Refused,
-            Failure::Unknown => Self::Unknown,
+            // It may be on disk after all, and be sent.
+            Failure::Unknown | Failure::Failed => Self::Unknown,
         }
     }
 }
@@ -59,11 +60,13 @@ pub(super) fn explain(failure: Failure, detail: &str, host: &HostSettings) -> St
         Failure::Timeout => format!("the deadline passed before a connection to host \"{name}\" was free"),
         Failure::Busy => format!("too many requests wait for host \"{name}\""),
         Failure::Unknown => format!("the request was sent, and no reply came from host \"{name}\" ({address})"),
+        Failure::Failed => format!("the request for host \"{name}\" could not be stored"),
         Failure::Refused => format!("the request has more than {max} bytes, or was not complete in time"),
     };
     let remedy = match failure {
         Failure::Lost | Failure::Timeout => "nothing was sent, repeat at will",
         Failure::Busy => "nothing was sent, try again later",
+        Failure::Failed => "see the daemon's log",
         Failure::Unknown => "it may have been executed",
         Failure::Refused => "nothing was sent",
     };
@@ -79,8 +82,14 @@ mod tests {
     #[test]
     fn every_failure_has_its_exit_code() {
         let codes = Failure::ALL.map(|failure| (failure.word(), Verdict::from(failure).exit_code()));
-        let expected =
-            [("con_lost", 75), ("con_timeout", 75), ("con_unknown", 74), ("con_busy", 75), ("con_refused", 64)];
+        let expected = [
+            ("con_lost", 75),
+            ("con_timeout", 75),
+            ("con_unknown", 74),
+            ("con_busy", 75),
+            ("con_refused", 64),
+            ("con_failed", 74),
+        ];
         assert_eq!(codes, expected);
         assert_eq!(Verdict::default().exit_code(), 0);
     }
