@@ -10,6 +10,7 @@ mod control;
 pub mod dispatch;
 mod serve;
 mod share;
+pub mod spooler;
 pub mod tally;
 pub mod worker;
 
