@@ -29,7 +29,7 @@ const LONGEST: usize = 4096;
 
 /// Listens at `port`, or at some port if it is 0; gives the exit code when standard input has ended.
 pub(in crate::cli) fn run(port: u16) -> u8 {
-    match listen(port).and_then(|listener| serve(listener)) {
+    match listen(port).and_then(serve) {
         Ok(()) => exit::OK,
         Err(error) => {
             complain(&format!("the demo's host cannot listen: {error}"));

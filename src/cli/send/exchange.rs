@@ -57,6 +57,7 @@ pub(super) struct Exchange<'a> {
     heard: Instant,
     /// It takes nothing more, although it may still say why.
     is_deaf: bool,
+    /// Its last reply was a refusal.
     was_refused: bool,
     verdict: Verdict,
     sinks: Sinks<'a>,
@@ -204,10 +205,12 @@ impl<'a> Exchange<'a> {
     fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let (dialect, to_terminal) = (self.host.dialect, self.sinks.to_terminal);
         let (mut shown, mut failures) = (Vec::new(), Vec::new());
-        let owed = &mut self.owed;
+        let (owed, was_refused) = (&mut self.owed, &mut self.was_refused);
         let taken = self.replies.feed(bytes, |reply| {
             let line = owed.pop_front().unwrap_or_default();
-            match replies::failure(dialect, reply) {
+            let failure = replies::failure(dialect, reply);
+            *was_refused = matches!(failure, Some((Failure::Refused, _)));
+            match failure {
                 Some((failure, detail)) => failures.push((line, failure, detail)),
                 None => replies::show(dialect, reply, to_terminal, &mut shown),
             }
@@ -215,7 +218,6 @@ impl<'a> Exchange<'a> {
         self.sinks.out.write_all(&shown)?;
         self.sinks.out.flush()?;
         for (line, failure, detail) in failures {
-            self.was_refused |= failure == Failure::Refused;
             self.complain(line, failure, &explain(failure, &detail, self.host))?;
         }
         if let Err(what) = taken {

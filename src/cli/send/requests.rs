@@ -266,7 +266,7 @@ mod tests {
         let endless = vec![b'x'; 3 * CHUNK];
         let too_large = Step::Hopeless(Unfit::TooLarge { max: 64 });
         for dialect in [Dialect::Resp, Dialect::Len32] {
-            assert_eq!(steps(dialect, &endless, CHUNK).1, [too_large.clone()], "{dialect:?}");
+            assert_eq!(steps(dialect, &endless, CHUNK).1, std::slice::from_ref(&too_large), "{dialect:?}");
         }
         let (mut intake, mut out) = (Intake::new(Dialect::Line, 64), Vec::new());
         intake.feed(&endless);

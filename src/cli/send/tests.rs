@@ -132,6 +132,17 @@ fn what_stands_behind_a_refusal_was_not_sent() {
 }
 
 #[test]
+fn a_refusal_that_others_were_answered_after_does_not_excuse_a_later_end() {
+    let host = host(Dialect::Resp);
+    let (verdict, _, err) = exchanged(&host, input(&host, b"MULTI\nPING\nINCR x\n"), |mut daemon| {
+        lines(&mut daemon, 11);
+        daemon.write_all(b"-CONREFUSED MULTI needs a connection\r\n+PONG\r\n").unwrap();
+    });
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(err.contains("line 3: the daemon has closed the socket; a request to x has no reply and may"), "{err}");
+}
+
+#[test]
 fn a_daemon_that_goes_while_nothing_is_owed_leaves_the_rest_for_later() {
     let host = host(Dialect::Line);
     let (read, mut write) = pipe().unwrap();
