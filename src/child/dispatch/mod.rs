@@ -167,7 +167,10 @@ impl Dispatch {
             self.transactions.remove(queued);
         }
         for id in account.awaited() {
-            if let Some(transaction) = self.transactions.get_mut(id) {
+            // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
+            if let Some(transaction) = self.transactions.get_mut(id)
+                && transaction.requester == Some(requester)
+            {
                 transaction.requester = None;
             }
         }

@@ -224,6 +224,24 @@ fn a_large_reply_passes_through_and_one_that_breaks_off_closes_its_requester() {
 }
 
 #[test]
+fn a_requester_that_is_cut_and_leaves_takes_nobody_elses_transaction_along() {
+    let (mut d, now) = dispatch(|_| ());
+    let (cut, other) = (d.join(), d.join());
+    let c = open(&mut d, now);
+    d.request(cut, b"large\n", now);
+    sent(&mut d, c, now);
+    d.received(c, &vec![b'x'; crate::pool::HOLD + 1], now).unwrap();
+    d.broke(c, "gone", now);
+    assert_eq!(d.account(cut).unwrap().standing, Standing::Cut);
+    d.request(other, b"mine\n", now);
+    d.leave(cut);
+    let c = open(&mut d, now);
+    assert_eq!(sent(&mut d, c, now), "mine\n");
+    d.received(c, b"yours\n", now).unwrap();
+    assert_eq!(given(&mut d, other, now), "yours\n");
+}
+
+#[test]
 fn an_idle_reader_of_a_large_reply_holds_up_its_connection_only_while_it_is_alone_on_it() {
     let (mut d, now) = dispatch(|host| host.unread = 100_000);
     let (r, other) = (d.join(), d.join());
