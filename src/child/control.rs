@@ -224,6 +224,7 @@ fn add(snapshot: &mut Snapshot, told: &Told) {
     snapshot.connections.busy += told.numbers.busy;
     snapshot.connections.idle += told.numbers.idle;
     snapshot.requesters += told.numbers.requesters;
+    snapshot.attempts += told.attempts;
     snapshot.queued += told.numbers.queued;
     snapshot.in_flight += told.numbers.in_flight;
     let next = told.next_attempt.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));

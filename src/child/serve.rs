@@ -23,6 +23,8 @@ use crate::config::HostSettings;
 use crate::heritage::Heritage;
 use crate::pool::{self, connect};
 use crate::requester::listener::{self, Inherited, Listener};
+use crate::system::limits::open_files;
+use tracing::warn;
 
 /// Threads of the resolver, at most. A name server that does not answer must not collect threads.
 const RESOLVERS: usize = 4;
@@ -44,10 +46,12 @@ pub(super) struct Told {
     pub(super) standing: pool::Standing,
     pub(super) reason: String,
     pub(super) next_attempt: Option<Duration>,
+    pub(super) attempts: u64,
 }
 
 /// Runs the child until it has retired.
-pub(super) fn run(heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+pub(super) fn run(mut heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+    leave_descriptors_for_connections(&mut heritage.host);
     let (report, reports) = unbounded_channel();
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
     let workers = heritage.host.workers.max(1);
@@ -68,6 +72,15 @@ pub(super) fn run(heritage: Heritage, control: UnixStream, listeners: Vec<Inheri
         drop(thread.join());
     }
     done
+}
+
+fn leave_descriptors_for_connections(host: &mut HostSettings) {
+    let files = open_files();
+    let most = share::most_requesters(host, files);
+    if most < host.requesters {
+        let wanted = std::mem::replace(&mut host.requesters, most);
+        warn!("only {files} files may be open: {most} requesters at once instead of {wanted}; raise LimitNOFILE");
+    }
 }
 
 /// What one worker is started with.
@@ -157,6 +170,7 @@ fn tell(worker: &Worker) -> Told {
             tally: dispatch.tally.clone(),
             standing: reach.standing(),
             reason: reach.reason().to_owned(),
+            attempts: dispatch.attempts,
             next_attempt: reach.not_before().map(|at| at.saturating_duration_since(now)),
         }
     })

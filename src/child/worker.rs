@@ -177,8 +177,11 @@ impl Worker {
             if let Some(Some(line)) = self.requesters.borrow().get(requester.index()) {
                 std::task::ready!(line.write.poll_write_ready(cx))?;
             }
+            // What was taken may let a connection read again that waited for this reader.
             let mut dispatch = self.dispatch.borrow_mut();
-            self.flush(&mut dispatch, requester)?;
+            let flushed = self.flush(&mut dispatch, requester);
+            self.run_errands(&mut dispatch);
+            flushed?;
         }
     }
 

@@ -19,6 +19,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub use self::breaks::Cost;
 use super::tally::Tally;
 use crate::config::HostSettings;
 use crate::dialect::Failure;
@@ -53,6 +54,8 @@ pub struct Dispatch {
     rng: fastrand::Rng,
     /// When the timer will come next.
     armed: Option<Instant>,
+    /// Attempts to connect that have ended, one way or the other.
+    pub attempts: u64,
     /// The counts of outcomes and the latencies.
     pub tally: Tally,
     /// What the rooms with sockets must do now.
@@ -64,8 +67,8 @@ pub struct Dispatch {
 enum Place {
     Free,
     Open(Box<Slot>),
-    /// Ended here; the task closes the socket for this reason.
-    Ended(String),
+    /// Ended here; the task closes the socket, and says for which reason and at which cost.
+    Ended(String, Cost),
 }
 
 /// What the rooms with sockets must do after something happened.
@@ -127,6 +130,7 @@ impl Dispatch {
             attempt: Attempt::default(),
             rng: fastrand::Rng::with_seed(seed),
             armed: None,
+            attempts: 0,
             tally: Tally::default(),
             errands: Errands::default(),
             host,
@@ -276,6 +280,7 @@ impl Dispatch {
         });
         self.slots[index] = Place::Open(Box::new(slot));
         self.attempt.under_way = false;
+        self.attempts += 1;
         self.errands.reach |= self.reach.standing() != pool::Standing::Up;
         self.reach.connected();
         self.need(now + self.host.idle);
@@ -291,13 +296,12 @@ impl Dispatch {
         }
     }
 
-    /// Why a connection has ended; `None` while it is open.
+    /// Why a connection has ended, and what that cost; `None` while it is open.
     #[must_use]
-    pub fn ended(&self, connection: ConnectionId) -> Option<&str> {
+    pub fn ended(&self, connection: ConnectionId) -> Option<(&str, Cost)> {
         match self.slots.get(connection.index()) {
-            Some(Place::Open(_)) => None,
-            Some(Place::Ended(reason)) => Some(reason),
-            _ => Some(""),
+            Some(Place::Ended(reason, cost)) => Some((reason, *cost)),
+            _ => None,
         }
     }
 
