@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use nix::sys::socket::{Backlog, listen};
 use tieline::dialect::Dialect;
 
-use crate::common::{
-    ChaosHost, Daemon, Machine, Requester, median_time, raise_file_limit, tag, wait_until, wait_within,
-};
+use crate::common::{ChaosHost, Daemon, Machine, Requester, median_time, raise_file_limit, tag, wait_until};
 
 const QUEUED: u64 = 1000;
 const TIMEOUT: Duration = Duration::from_secs(10);
