@@ -207,7 +207,7 @@ impl Daemon {
         self.notices.set_read_timeout(Some(bound)).expect("a timeout can be set");
         match self.notices.recv(&mut bytes) {
             Ok(length) => self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned()),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(e) => panic!("the notices of the daemon: {e}"),
         }
     }

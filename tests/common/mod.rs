@@ -26,18 +26,13 @@ pub(crate) use requester::{Requester, encode, encode_command, wait_for_service};
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// Polls until `ready` gives something; panics with `what` when `LONG` has passed.
-pub(crate) fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
-    wait_within(LONG, what, ready)
-}
-
-/// Polls until `ready` gives something; panics with `what` when `bound` has passed.
-pub(crate) fn wait_within<T>(bound: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = ready() {
             return value;
         }
-        assert!(start.elapsed() < bound, "waited {bound:?} in vain: {what}");
+        assert!(start.elapsed() < LONG, "waited {LONG:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -97,6 +97,7 @@ impl Requester {
                 Ok(length > 0)
             }
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(e) => Err(e),
         }
     }

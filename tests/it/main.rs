@@ -11,6 +11,8 @@ mod chaos;
 #[cfg(test)]
 mod dead;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;
@@ -20,6 +22,8 @@ mod lives;
 mod mistakes;
 #[cfg(test)]
 mod redis;
+#[cfg(test)]
+mod send;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

@@ -57,6 +57,11 @@ impl Home {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// Removes it all.
+    pub(super) fn remove(&self) -> Result<(), Trouble> {
+        fs::remove_dir_all(&self.0).map_err(Trouble::system(format!("remove {}", self.0.display())))
+    }
+
     /// The end of the daemon's log; empty if there is none.
     pub(super) fn end_of_log(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
@@ -67,7 +72,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // What cannot be removed now will be by who keeps the temporary directory.
-        fs::remove_dir_all(&self.0).ok();
+        // Mostly it is gone by now; what cannot be removed will be by who keeps the temporary directory.
+        self.remove().ok();
     }
 }

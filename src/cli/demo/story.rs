@@ -4,8 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::crowd::Crowd;
 use super::daemon::Daemon;
 use super::figures::{Counts, Figures};
@@ -54,7 +52,7 @@ pub(super) async fn tell(stage: &mut Stage, home: &Home) -> Result<(), Trouble> 
     the_host_dies(stage, &mut cast, &crowd).await?;
     the_host_is_back(stage, &mut cast, &crowd).await?;
     the_status(stage, &cast, crowd).await?;
-    the_end(stage, home, cast).await
+    the_end(stage, home, cast)
 }
 
 async fn a_host(stage: &mut Stage) -> Result<Host, Trouble> {
@@ -113,7 +111,7 @@ async fn the_host_dies(stage: &mut Stage, cast: &mut Cast, crowd: &Crowd) -> Res
     let dead = Instant::now();
     let lost = crowd.wait_until("a con_lost after the host's death", PATIENCE, |figures| figures.first_lost).await?;
     stage.say(&format!(
-        "The daemon tries to connect, {RETRIES} times. {} after the death it tells the programs:",
+        "The daemon tries to connect {RETRIES} times, then gives the host up: {} after its death. Until then:",
         time(lost.saturating_duration_since(dead))
     ))?;
     crowd.ask_for(A_LITTLE).await?;
@@ -177,21 +175,19 @@ async fn the_status(stage: &mut Stage, cast: &Cast, crowd: Crowd) -> Result<(), 
     stage.say("the daemon has counted.")
 }
 
-async fn the_end(stage: &mut Stage, home: &Home, cast: Cast) -> Result<(), Trouble> {
+fn the_end(stage: &mut Stage, home: &Home, cast: Cast) -> Result<(), Trouble> {
     stage.act("The end")?;
     stage.command(&format!("kill {}", cast.daemon.id()))?;
     let took = cast.daemon.stop()?;
     let left = home.left_in_run_dir();
     Trouble::unless(left.is_empty(), || format!("the daemon has left behind: {}", left.join(", ")))?;
-    stage.say(&format!("The daemon ended in {} and took its sockets with it. Nothing is left behind.", time(took)))?;
     drop(cast.host);
-    stage.heading(
-        "\nNext: put a service of yours into hosts.tab, then try `tieline check`, `tieline run`, and in another",
+    home.remove()?;
+    stage.say(&format!("The daemon ended in {} and took its sockets with it. Nothing is left behind.", time(took)))?;
+    stage.print(
+        "\nNext: put a service of yours into hosts.tab, then try `tieline check` and `tieline run`, and in another",
     )?;
-    stage.heading("terminal `tieline send NAME REQUEST`. README.md has more; `tieline --help` has all commands.")?;
-    // Whoever reads along sees the last line before the prompt.
-    sleep(Duration::ZERO).await;
-    Ok(())
+    stage.print("terminal `tieline send NAME REQUEST`. README.md has more; `tieline --help` has all commands.")
 }
 
 fn tell_answers(stage: &Stage, figures: &Figures) -> Result<(), Trouble> {

@@ -5,6 +5,8 @@
 //! cannot wait for a daemon that waits for it; at most `window` requests are owed a reply at any time; a daemon that
 //! owes something and lets nothing be heard for [`GRACE`] beyond the host's `timeout` is waited for no longer.
 
+mod ending;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -40,6 +42,14 @@ pub(super) struct Sinks<'a> {
     pub(super) to_terminal: bool,
 }
 
+/// A request without a reply yet.
+struct Owed {
+    /// The line of standard input in which it began, or 0.
+    line: u64,
+    /// How many bytes stood before it.
+    start: u64,
+}
+
 /// See the head of this file.
 pub(super) struct Exchange<'a> {
     host: &'a HostSettings,
@@ -48,8 +58,10 @@ pub(super) struct Exchange<'a> {
     /// Framed; the bytes before `sent` are with the daemon.
     outgoing: Vec<u8>,
     sent: usize,
-    /// Where the requests began that are owed a reply: a line of standard input, or 0.
-    owed: VecDeque<u64>,
+    /// Bytes that were ever given to the daemon.
+    given: u64,
+    /// The requests that are owed a reply.
+    owed: VecDeque<Owed>,
     replies: Replies,
     /// How long the daemon may let nothing be heard while it owes something.
     pub(super) patience: Duration,
@@ -57,6 +69,7 @@ pub(super) struct Exchange<'a> {
     heard: Instant,
     /// It takes nothing more, although it may still say why.
     is_deaf: bool,
+    /// Its last reply was a refusal.
     was_refused: bool,
     verdict: Verdict,
     sinks: Sinks<'a>,
@@ -72,7 +85,7 @@ impl<'a> Exchange<'a> {
     ) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (outgoing, owed, input) = match source {
-            Source::Words(request) => (request, VecDeque::from([0]), None),
+            Source::Words(request) => (request, VecDeque::from([Owed { line: 0, start: 0 }]), None),
             Source::Input(file, intake) => (Vec::new(), VecDeque::new(), Some((file, intake))),
         };
         Ok(Self {
@@ -81,6 +94,7 @@ impl<'a> Exchange<'a> {
             input,
             outgoing,
             sent: 0,
+            given: 0,
             owed,
             replies: Replies::new(host.dialect, host.max_reply),
             patience: host.timeout + GRACE,
@@ -100,7 +114,7 @@ impl<'a> Exchange<'a> {
                 return Ok(self.verdict);
             }
             let Some((has_input, has_replies, may_write)) = self.wait(wants_input)? else {
-                self.give_up("lets nothing be heard")?;
+                self.end("lets nothing be heard")?;
                 return Ok(self.verdict);
             };
             if may_write {
@@ -124,10 +138,12 @@ impl<'a> Exchange<'a> {
                 // Nobody owed anything: the daemon has from now on.
                 self.heard = Instant::now();
             }
+            let start = self.given + (self.outgoing.len() - self.sent) as u64;
             match intake.next(&mut self.outgoing) {
-                Step::Request(line) => self.owed.push_back(line),
-                Step::Unfit(line, unfit) => self.complain(line, Failure::Refused, &unfit.to_string())?,
-                Step::Hopeless(unfit) => self.complain(0, Failure::Refused, &unfit.to_string())?,
+                Step::Request(line) => self.owed.push_back(Owed { line, start }),
+                Step::Unfit(line, unfit) | Step::Hopeless(line, unfit) => {
+                    self.complain(line, Failure::Refused, &unfit.to_string())?;
+                }
                 Step::More => return Ok(true),
                 Step::Done => self.input = None,
             }
@@ -172,6 +188,7 @@ impl<'a> Exchange<'a> {
         match self.stream.write(&self.outgoing[self.sent..]) {
             Ok(count) => {
                 self.sent += count;
+                self.given += count as u64;
                 self.heard = Instant::now();
             }
             Err(error) if is_for_later(&error) => {}
@@ -194,7 +211,7 @@ impl<'a> Exchange<'a> {
             Err(_) => &[],
         };
         if bytes.is_empty() {
-            self.end()?;
+            self.end("has closed the socket")?;
             return Ok(false);
         }
         self.heard = Instant::now();
@@ -204,10 +221,12 @@ impl<'a> Exchange<'a> {
     fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let (dialect, to_terminal) = (self.host.dialect, self.sinks.to_terminal);
         let (mut shown, mut failures) = (Vec::new(), Vec::new());
-        let owed = &mut self.owed;
+        let (owed, was_refused) = (&mut self.owed, &mut self.was_refused);
         let taken = self.replies.feed(bytes, |reply| {
-            let line = owed.pop_front().unwrap_or_default();
-            match replies::failure(dialect, reply) {
+            let line = owed.pop_front().map_or(0, |owed| owed.line);
+            let failure = replies::failure(dialect, reply);
+            *was_refused = matches!(failure, Some((Failure::Refused, _)));
+            match failure {
                 Some((failure, detail)) => failures.push((line, failure, detail)),
                 None => replies::show(dialect, reply, to_terminal, &mut shown),
             }
@@ -215,11 +234,10 @@ impl<'a> Exchange<'a> {
         self.sinks.out.write_all(&shown)?;
         self.sinks.out.flush()?;
         for (line, failure, detail) in failures {
-            self.was_refused |= failure == Failure::Refused;
             self.complain(line, failure, &explain(failure, &detail, self.host))?;
         }
         if let Err(what) = taken {
-            self.give_up(&format!("sent what is no reply ({what})"))?;
+            self.end(&format!("sent what is no reply ({what})"))?;
         }
         Ok(taken.is_ok())
     }
@@ -233,37 +251,6 @@ impl<'a> Exchange<'a> {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// The daemon has closed, owing something or not.
-    fn end(&mut self) -> io::Result<()> {
-        let (owed, name) = (self.owed.len(), &self.host.name);
-        match owed {
-            0 if self.input.is_none() => Ok(()),
-            // After a refusal nothing that came behind it was looked at.
-            _ if self.was_refused => {
-                let text = format!("the socket of {name} was closed after that; what stood behind it was not sent");
-                self.say(0, &text)
-            }
-            0 => {
-                self.verdict.note(Verdict::TryAgain);
-                self.say(0, &format!("the daemon has closed the socket of {name}; what is left was not sent"))
-            }
-            _ => self.give_up("has closed the socket"),
-        }
-    }
-
-    /// Nothing more will come, whatever is owed.
-    fn give_up(&mut self, what: &str) -> io::Result<()> {
-        let name = &self.host.name;
-        let text = match self.owed.len() {
-            0 => format!("the daemon {what} (host {name})"),
-            1 => format!("the daemon {what}; a request to {name} has no reply and may have been executed"),
-            owed => format!("the daemon {what}; {owed} requests to {name} have no reply and may have been executed"),
-        };
-        let line = self.owed.front().copied().unwrap_or_default();
-        self.verdict.note(Verdict::Unknown);
-        self.say(line, &text)
     }
 
     fn complain(&mut self, line: u64, failure: Failure, text: &str) -> io::Result<()> {

@@ -86,12 +86,12 @@ pub(super) struct Intake {
 /// What the input gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A request is complete; it began in this line.
+    /// A request, which began in this line; of a long `line` its beginning.
     Request(u64),
     /// This line is no request.
     Unfit(u64, Unfit),
-    /// All of it is no request, and nothing more will come.
-    Hopeless(Unfit),
+    /// What begins in this line is no request, and nothing more will come. All of the input is line 0.
+    Hopeless(u64, Unfit),
     /// More must be read first.
     More,
     /// There is nothing more.
@@ -130,7 +130,7 @@ impl Intake {
             None if self.ended && rest.is_empty() && !self.within => Some(Step::Done),
             None if self.ended => self.line(rest.len(), out),
             None if self.dialect == Dialect::Line && rest.len() >= CHUNK => Some(self.part(out)),
-            None if rest.len() as u64 > self.max => Some(self.give_up()),
+            None if rest.len() as u64 > self.max => Some(self.give_up(self.lines + 1)),
             None => Some(Step::More),
         }
     }
@@ -141,7 +141,8 @@ impl Intake {
             return Step::Done;
         }
         if self.input.len() as u64 + 4 > self.max {
-            return self.give_up();
+            self.lines = 1;
+            return self.give_up(0);
         }
         if !self.ended {
             return Step::More;
@@ -152,13 +153,13 @@ impl Intake {
                 out.extend_from_slice(&frame);
                 Step::Request(1)
             }
-            Err(unfit) => Step::Hopeless(unfit),
+            Err(unfit) => Step::Hopeless(0, unfit),
         }
     }
 
     /// The line that has `length` more bytes, LF included if there is one.
     fn line(&mut self, length: usize, out: &mut Vec<u8>) -> Option<Step> {
-        self.lines += 1;
+        self.lines += u64::from(!self.within);
         let line = &self.input[self.at..self.at + length];
         self.at += length;
         if self.dialect == Dialect::Resp {
@@ -168,22 +169,24 @@ impl Intake {
         if !line.ends_with(b"\n") {
             out.push(b'\n');
         }
-        self.within = false;
-        Some(Step::Request(self.lines))
+        let is_known = std::mem::take(&mut self.within);
+        (!is_known).then_some(Step::Request(self.lines))
     }
 
-    /// The beginning of a long line.
+    /// A long line's beginning, or its next part.
     fn part(&mut self, out: &mut Vec<u8>) -> Step {
         out.extend_from_slice(&self.input[self.at..]);
         self.at = self.input.len();
-        self.within = true;
-        Step::More
+        if std::mem::replace(&mut self.within, true) {
+            return Step::More;
+        }
+        self.lines += 1;
+        Step::Request(self.lines)
     }
 
-    fn give_up(&mut self) -> Step {
+    fn give_up(&mut self, line: u64) -> Step {
         (self.input, self.at, self.ended) = (Vec::new(), 0, true);
-        self.lines += 1;
-        Step::Hopeless(Unfit::TooLarge { max: self.max })
+        Step::Hopeless(line, Unfit::TooLarge { max: self.max })
     }
 }
 
@@ -262,18 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_request_is_given_up_or_passed_on_in_parts() {
+    fn a_request_beyond_the_limit_is_given_up_without_being_read_to_its_end() {
         let endless = vec![b'x'; 3 * CHUNK];
-        let too_large = Step::Hopeless(Unfit::TooLarge { max: 64 });
-        for dialect in [Dialect::Resp, Dialect::Len32] {
-            assert_eq!(steps(dialect, &endless, CHUNK).1, std::slice::from_ref(&too_large), "{dialect:?}");
+        for (dialect, line) in [(Dialect::Line, 1), (Dialect::Resp, 1), (Dialect::Len32, 0)] {
+            let found = steps(dialect, &endless, 1000).1;
+            assert_eq!(found, [Step::Hopeless(line, Unfit::TooLarge { max: 64 })], "{dialect:?}");
         }
-        let (mut intake, mut out) = (Intake::new(Dialect::Line, 64), Vec::new());
-        intake.feed(&endless);
-        assert_eq!(intake.next(&mut out), Step::More);
-        assert_eq!((out.len(), intake.input.len() - intake.at), (endless.len(), 0), "the daemon refuses it");
+    }
+
+    #[test]
+    fn a_long_line_is_passed_on_in_parts_and_counts_once() {
+        let (mut intake, mut out) = (Intake::new(Dialect::Line, u64::MAX), Vec::new());
+        let long = vec![b'x'; CHUNK];
+        intake.feed(&[b"1\n", long.as_slice()].concat());
+        assert_eq!([intake.next(&mut out), intake.next(&mut out)], [1, 2].map(Step::Request));
+        assert_eq!((out.len(), intake.next(&mut out)), (CHUNK + 2, Step::More), "nothing is held back");
+        intake.feed(&[long.as_slice(), b"\n3\n"].concat());
+        assert_eq!(intake.next(&mut out), Step::Request(3));
+        intake.feed(&long);
         intake.feed(&[]);
-        assert_eq!(intake.next(&mut out), Step::Request(1));
-        assert_eq!(intake.next(&mut out), Step::Done);
+        assert_eq!([intake.next(&mut out), intake.next(&mut out)], [Step::Request(4), Step::Done]);
+        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 4);
     }
 }

@@ -128,22 +128,43 @@ fn what_stands_behind_a_refusal_was_not_sent() {
         daemon.write_all(b"con_refused\n").unwrap();
     });
     assert_eq!(verdict, Verdict::Refused);
-    assert!(err.contains("line 1: con_refused") && err.contains("what stood behind it was not sent"), "{err}");
+    assert!(err.contains("line 1: con_refused") && err.contains("what stood behind was not sent"), "{err}");
+}
+
+#[test]
+fn a_refusal_that_others_were_answered_after_does_not_excuse_a_later_end() {
+    let host = host(Dialect::Resp);
+    let (verdict, _, err) = exchanged(&host, input(&host, b"MULTI\nPING\nINCR x\n"), |mut daemon| {
+        lines(&mut daemon, 11);
+        daemon.write_all(b"-CONREFUSED MULTI needs a connection\r\n+PONG\r\n").unwrap();
+    });
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(err.contains("line 3: the daemon has closed the socket; a request to x has no reply and may"), "{err}");
 }
 
 #[test]
 fn a_daemon_that_goes_while_nothing_is_owed_leaves_the_rest_for_later() {
     let host = host(Dialect::Line);
-    let (read, mut write) = pipe().unwrap();
-    write.write_all(b"1\n").unwrap();
-    let source = Source::Input(File::from(OwnedFd::from(read)), Intake::new(host.dialect, host.max_request));
-    let (verdict, out, _) = exchanged(&host, source, |mut daemon| {
-        lines(&mut daemon, 1);
-        daemon.write_all(b"a\n").unwrap();
-        daemon.shutdown(Shutdown::Both).unwrap();
-    });
-    drop(write);
-    assert_eq!((verdict, out.as_str()), (Verdict::TryAgain, "a\n"));
+    for (rest, expected, told) in [
+        (
+            &b"2\n3\n"[..],
+            Verdict::TryAgain,
+            "tieline: line 2: the daemon has closed the socket; from here on nothing was sent",
+        ),
+        (b"", Verdict::Answered, ""),
+    ] {
+        let (read, mut write) = pipe().unwrap();
+        write.write_all(b"1\n").unwrap();
+        let source = Source::Input(File::from(OwnedFd::from(read)), Intake::new(host.dialect, host.max_request));
+        let (verdict, out, err) = exchanged(&host, source, move |mut daemon| {
+            lines(&mut daemon, 1);
+            daemon.write_all(b"a\n").unwrap();
+            daemon.shutdown(Shutdown::Both).unwrap();
+            write.write_all(rest).unwrap();
+        });
+        assert_eq!((verdict, out.as_str()), (expected, "a\n"));
+        assert!(err.starts_with(told) && err.is_empty() == told.is_empty(), "{err}");
+    }
 }
 
 #[test]
