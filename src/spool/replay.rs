@@ -243,6 +243,14 @@ impl Replay {
         }
     }
 
+    /// A row was not sent, and will not be before its turn comes again: one before it has failed.
+    pub fn taken_back(&mut self, id: Id) {
+        if let Some(index) = self.under_way.iter().position(|row| row.id == id) {
+            let row = self.under_way.remove(index);
+            self.put(row);
+        }
+    }
+
     /// The host is back, or somebody is impatient: the pause is over.
     pub fn hurry(&mut self) {
         self.not_before = None;

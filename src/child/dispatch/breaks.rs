@@ -48,6 +48,8 @@ impl Dispatch {
         for flight in slot.flights.range(unsent..).rev() {
             cost.requeued += u64::from(self.put_back(&slot, flight));
         }
+        // Those in the queue must not overtake those that were on this connection.
+        self.take_back_replays();
         if let Some(Place::Ended(_, at_cost)) = self.slots.get_mut(connection.index()) {
             *at_cost = cost;
         }
@@ -104,6 +106,9 @@ impl Dispatch {
             return false;
         };
         self.landed(requester);
+        if self.take_back_replay(id) {
+            return false;
+        }
         if let Some(transaction) = self.transactions.get_mut(id) {
             transaction.phase = Phase::Queued(slot.outgoing.request(flight.start, flight.length).into());
         }

@@ -13,7 +13,7 @@ use crate::dialect::Failure;
 use crate::pool::Standing;
 use crate::spool::judge::{Verdict, judge};
 use crate::spool::replay::{Ask, End, Id, Replay, Row};
-use crate::work::{Deferral, Phase, RequesterId, Transaction, TransactionId, key};
+use crate::work::{ConnectionId, Deferral, Phase, RequesterId, Transaction, TransactionId, key};
 
 /// What is to be asked of the store.
 #[derive(Debug)]
@@ -148,6 +148,10 @@ impl Dispatch {
             let why = format!("{storing} requests wait to be stored already");
             return self.answer(requester, Failure::Busy, &why);
         }
+        if !backlog {
+            // What came before this one goes first.
+            self.sweep();
+        }
         let id = self.new_ticket(requester, now);
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
             account.owe(id);
@@ -261,12 +265,43 @@ impl Dispatch {
     /// One replay has ended.
     fn replayed(&mut self, id: TransactionId, row: Id, end: End, now: Instant) {
         let jitter = self.rng.f64();
+        let is_over = matches!(end, End::Delivered | End::Rejected(..));
         let Some(spool) = &mut self.spool else { return };
         spool.replay.ended(row, end, now, jitter);
-        if let Some(account) = self.accounts.get_mut(spool.replayer.index()).and_then(Option::as_mut) {
-            account.settle(id, [b"", b""]);
+        self.forget_replay(id);
+        if !is_over {
+            self.take_back_replays();
         }
         self.turn_spool(now);
+    }
+
+    /// Replays behind one that failed, as far as they have not been sent: they must not overtake it.
+    pub(super) fn take_back_replays(&mut self) {
+        let Some(replayer) = self.spool.as_ref().map(|spool| spool.replayer) else { return };
+        let mut back = self.withdraw_unsent(|deferral| matches!(deferral, Deferral::Replay(_)));
+        back.extend(self.queue.take_all_of(replayer).into_iter().map(|id| (replayer, id)));
+        for (_, id) in back {
+            self.take_back_replay(id);
+        }
+    }
+
+    /// Takes one replay back that has not been sent. Returns whether it was one.
+    pub(super) fn take_back_replay(&mut self, id: TransactionId) -> bool {
+        let deferral = self.transactions.get(id).and_then(|transaction| transaction.deferral.as_deref());
+        let (Some(spool), Some(Deferral::Replay(row))) = (&mut self.spool, deferral) else { return false };
+        spool.replay.taken_back(*row);
+        self.deadlines.remove(id.0);
+        self.transactions.remove(id);
+        self.forget_replay(id);
+        true
+    }
+
+    /// The replayer is owed nothing for this transaction any more.
+    fn forget_replay(&mut self, id: TransactionId) {
+        let Some(replayer) = self.spool.as_ref().map(|spool| spool.replayer) else { return };
+        if let Some(account) = self.accounts.get_mut(replayer.index()).and_then(Option::as_mut) {
+            account.settle(id, [b"", b""]);
+        }
     }
 
     /// A first try ended without success: its request is stored, under a number of its own, for the old one may still
@@ -292,15 +327,17 @@ impl Dispatch {
         }
     }
 
-    /// Moves the first tries that wait in the queue into the store, in the order in which they were accepted.
+    /// Moves the first tries that have not been sent into the store, in the order in which they were accepted: they must
+    /// not overtake what is stored.
     fn sweep(&mut self) {
-        let mut waiting = Vec::new();
+        let mut waiting = self.withdraw_unsent(|deferral| matches!(deferral, Deferral::FirstTry(_)));
         for index in 0..self.accounts.len() {
             let requester = RequesterId(key(index));
             if self.account(requester).is_some_and(|account| account.deferred) {
                 waiting.extend(self.queue.take_all_of(requester).into_iter().map(|id| (requester, id)));
             }
         }
+        // A requester's own stay in their order, for the sort is stable and connections come before the queue.
         waiting.sort_by_key(|(_, id)| self.transactions.get(*id).map(|transaction| transaction.accepted));
         for (requester, id) in waiting {
             self.deadlines.remove(id.0);
@@ -310,6 +347,24 @@ impl Dispatch {
                 self.store_instead(requester, id, body, false);
             }
         }
+    }
+
+    /// Takes transactions back from connections of which not one byte was sent.
+    fn withdraw_unsent(&mut self, wanted: impl Fn(&Deferral) -> bool) -> Vec<(RequesterId, TransactionId)> {
+        let mut withdrawn = Vec::new();
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slot(ConnectionId(key(index))) else { continue };
+            let unsent = slot.flights.iter().filter(|flight| slot.never_sent(flight));
+            for id in unsent.map(|flight| flight.transaction).collect::<Vec<_>>() {
+                let Some(Transaction { requester, deferral, .. }) = self.transactions.get(id) else { continue };
+                let Some(requester) = requester.filter(|_| deferral.as_deref().is_some_and(&wanted)) else { continue };
+                if self.slot(ConnectionId(key(index))).is_some_and(|slot| slot.withdraw(id)) {
+                    self.landed(requester);
+                    withdrawn.push((requester, id));
+                }
+            }
+        }
+        withdrawn
     }
 
     fn stored(&mut self, ticket: TransactionId, id: Id) {
