@@ -3,3 +3,5 @@
 pub mod judge;
 pub mod replay;
 pub mod sign;
+pub mod store;
+pub mod tools;
