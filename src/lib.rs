@@ -18,6 +18,8 @@
 //!
 //! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone.
 //!
+//! What must not be lost waits in the [`spool`], one store per host.
+//!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
 
