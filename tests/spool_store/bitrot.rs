@@ -32,7 +32,7 @@ fn base(clean: bool, rows: u64) -> Base {
     let gone: Vec<u64> = (1..=rows / 5).chain([rows / 2, rows - 3]).collect();
     let settled: Vec<_> = gone.iter().map(|id| Settled { id: Id(*id), how: How::Delivered }).collect();
     store.settle(&settled, Id(0)).unwrap();
-    gone.iter().for_each(|id| drop(waiting.remove(id)));
+    waiting.retain(|id, _| !gone.contains(id));
     let dead = How::Dead { reply: b"error".to_vec(), why: "rejected".to_owned() };
     store.settle(&[Settled { id: Id(rows / 3), how: dead }], Id(0)).unwrap();
     waiting.remove(&(rows / 3));
@@ -65,7 +65,8 @@ fn damage_is_never_sent_never_silent_and_never_in_the_way() {
 /// Damages one file in one to three places.
 fn harm(dir: &Path, rng: &mut fastrand::Rng) -> String {
     let names = ["spool.sqlite", "spool.sqlite-wal", "watermark"];
-    let there: Vec<_> = names.into_iter().filter(|name| fs::metadata(dir.join(name)).is_ok_and(|m| m.len() > 0)).collect();
+    let there: Vec<_> =
+        names.into_iter().filter(|name| fs::metadata(dir.join(name)).is_ok_and(|m| m.len() > 0)).collect();
     let weights = [there[0], there[0], there[1], there[1], there[there.len() - 1]];
     let name = weights[rng.usize(..weights.len())];
     let mut image = fs::read(dir.join(name)).unwrap();

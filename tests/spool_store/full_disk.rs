@@ -78,7 +78,6 @@ fn a_full_disk_refuses_then_drains_then_accepts() {
         if others {
             fs::remove_file(small.0.path().join("filler")).unwrap();
         }
-        drop(store.maintain(at(100_000), true));
         let again = store.append(&[new(&body(1)), new(&body(2))]).unwrap();
         assert!(again.iter().all(|told| matches!(told, Appended::Stored(_))), "{again:?}");
         assert!(store.take_findings().is_empty());

@@ -18,7 +18,12 @@ const SECTOR: usize = 512;
 fn nothing_acknowledged_is_lost_when_the_power_fails() {
     let Some(log) = record(Synchronous::Full) else { return };
     let verdict = crash(&log, rounds(2_000, 100_000));
-    println!("{} crash points, {} of them with rows there, {} losses", verdict.points, verdict.held, verdict.lost.len());
+    println!(
+        "{} crash points, {} of them with rows there, {} losses",
+        verdict.points,
+        verdict.held,
+        verdict.lost.len()
+    );
     assert!(verdict.lost.is_empty(), "{:#?}", &verdict.lost[..verdict.lost.len().min(5)]);
     assert!(verdict.held * 2 > verdict.points, "the harness looks at stores that hold something");
 }
@@ -113,7 +118,7 @@ enum Op {
     SyncDir,
     Rename(PathBuf, PathBuf),
     Unlink(PathBuf),
-    Mkdir(PathBuf),
+    Mkdir,
     Note(char, u64),
 }
 
@@ -144,7 +149,7 @@ fn parse(log: &[u8], root: &Path) -> Vec<Op> {
             b'S' => Some(Op::Sync(inode)),
             b'D' => Some(Op::SyncDir),
             b'U' => Some(Op::Unlink(path(data))),
-            b'M' => Some(Op::Mkdir(path(data))),
+            b'M' => Some(Op::Mkdir),
             b'R' => {
                 let end = data.iter().position(|byte| *byte == 0).unwrap();
                 Some(Op::Rename(path(&data[..end]), path(&data[end + 1..])))
@@ -214,7 +219,7 @@ impl Disk {
                 }
             }
             Op::Unlink(path) => drop(names.remove(path)),
-            Op::Mkdir(_) | Op::Note(..) => return,
+            Op::Mkdir | Op::Note(..) => return,
         }
         self.names.push(names);
     }
