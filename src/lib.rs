@@ -11,17 +11,22 @@
 //!       └────── replies owed, in order ◀─────────┴───────── dialect ◀──reply──────────┘
 //! ```
 //!
+//! In links: [`requester`] → [`dialect`] → [`child::dispatch`] → [`work`] → [`pool`], and back.
+//!
 //! Two kinds of process live here. The **parent** ([`parent`]) holds the listeners and supervises; one **child**
 //! ([`child`]) per host does the carrying. They share no memory and no room: what they say to each other is
 //! [`heritage`] (what a child is started with, and the messages of its control channel) and [`snapshot`] (what a child
 //! tells of itself).
 //!
-//! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone.
+//! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone. What
+//! they go by is in [`config`]; who starts them, and asks them later, in [`cli`].
 //!
 //! What must not be lost waits in the [`spool`], one store per host.
 //!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
+//!
+//! Why it is built so: `docs/design.md`.
 
 pub mod child;
 pub mod cli;

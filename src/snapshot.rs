@@ -13,6 +13,9 @@ pub struct Snapshot {
     pub reason: String,
     /// Milliseconds until the next attempt to reach a host that is down.
     pub next_probe_ms: Option<u64>,
+    /// Attempts to connect that have ended, one way or the other.
+    #[serde(default)]
+    pub attempts: u64,
     /// The connections of the pool.
     pub connections: Connections,
     /// Requesters that are connected now.

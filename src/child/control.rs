@@ -164,8 +164,13 @@ impl Control {
     }
 
     async fn reported(&mut self, report: Report) {
-        if let Some(standing) = self.standings.get_mut(report.worker) {
-            *standing = (report.standing, report.reason);
+        match report {
+            Report::Backlog(waiting) => return self.say(&ToParent::Backlog { waiting }).await,
+            Report::Reach { worker, standing, reason } => {
+                if let Some(known) = self.standings.get_mut(worker) {
+                    *known = (standing, reason);
+                }
+            }
         }
         let (reach, reason) = self.reach();
         let up = reach == Reach::Up;
@@ -204,6 +209,9 @@ impl Control {
             let Ok(told) = told.await else { continue };
             tally.add(&told.tally);
             add(&mut snapshot, &told);
+            if let Some(spool) = told.spool {
+                snapshot.spool = spool;
+            }
             if let Some(standing) = self.standings.get_mut(index) {
                 *standing = (told.standing, told.reason);
             }
@@ -227,6 +235,7 @@ fn add(snapshot: &mut Snapshot, told: &Told) {
     snapshot.connections.busy += told.numbers.busy;
     snapshot.connections.idle += told.numbers.idle;
     snapshot.requesters += told.numbers.requesters;
+    snapshot.attempts += told.attempts;
     snapshot.queued += told.numbers.queued;
     snapshot.in_flight += told.numbers.in_flight;
     let next = told.next_attempt.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));

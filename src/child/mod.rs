@@ -10,17 +10,18 @@ mod control;
 pub mod dispatch;
 mod serve;
 mod share;
+pub mod spooler;
 pub mod tally;
 pub mod worker;
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use tracing::{error, info};
 
 use crate::cli::exit;
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, ToParent};
 use crate::requester::listener::Inherited;
 use crate::system;
 
@@ -69,11 +70,23 @@ fn serve() -> Result<(), ChildError> {
     let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
     crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
+    tell_last_words(&control);
     let listeners = system::descriptors::inherited_listeners(heritage.listeners.len()).map_err(ChildError::ByHand)?;
     let kinds = heritage.listeners.iter();
     let listeners = listeners.into_iter().zip(kinds).map(|(listener, kind)| Inherited::new(listener, *kind)).collect();
     info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
     serve::run(heritage, control, listeners)
+}
+
+/// Has the parent told what a panic says, for the status. Without the event loop, which is what panicked.
+fn tell_last_words(control: &UnixStream) {
+    // Without a second descriptor the log alone has the words.
+    let Ok(control) = control.try_clone() else { return };
+    crate::logging::on_panic(move |text| {
+        let words = serde_json::to_string(&ToParent::LastWords { text: text.to_owned() });
+        // The channel does not block. If it is full, nobody would read this either.
+        drop(words.map(|words| (&control).write_all(format!("{words}\n").as_bytes())));
+    });
 }
 
 /// Reads the first line of the control channel, byte by byte beyond what is buffered: the rest belongs to the event loop.

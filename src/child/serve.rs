@@ -6,8 +6,9 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::dispatch::{Dispatch, Numbers};
+use super::spooler::{self, Spooler, ToolResult};
 use super::tally::Tally;
 use super::worker::{Report, Worker};
 use super::{ChildError, control, share};
@@ -23,6 +25,10 @@ use crate::config::HostSettings;
 use crate::heritage::Heritage;
 use crate::pool::{self, connect};
 use crate::requester::listener::{self, Inherited, Listener};
+use crate::snapshot::SpoolNumbers;
+use crate::spool::keeper::Tool;
+use crate::system::limits::open_files;
+use tracing::warn;
 
 /// Threads of the resolver, at most. A name server that does not answer must not collect threads.
 const RESOLVERS: usize = 4;
@@ -33,6 +39,10 @@ pub(super) enum Order {
     Tell(oneshot::Sender<Told>),
     /// To try the host now.
     Probe,
+    /// To do something with the store.
+    Tool(Tool, oneshot::Sender<ToolResult>),
+    /// To let the replay go on at once.
+    RetrySpool,
     /// To retire.
     Retire,
 }
@@ -44,10 +54,13 @@ pub(super) struct Told {
     pub(super) standing: pool::Standing,
     pub(super) reason: String,
     pub(super) next_attempt: Option<Duration>,
+    pub(super) attempts: u64,
+    pub(super) spool: Option<SpoolNumbers>,
 }
 
 /// Runs the child until it has retired.
-pub(super) fn run(heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+pub(super) fn run(mut heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+    leave_descriptors_for_connections(&mut heritage.host);
     let (report, reports) = unbounded_channel();
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
     let workers = heritage.host.workers.max(1);
@@ -70,10 +83,21 @@ pub(super) fn run(heritage: Heritage, control: UnixStream, listeners: Vec<Inheri
     done
 }
 
+fn leave_descriptors_for_connections(host: &mut HostSettings) {
+    let files = open_files();
+    let most = share::most_requesters(host, files);
+    if most < host.requesters {
+        let wanted = std::mem::replace(&mut host.requesters, most);
+        warn!("only {files} files may be open: {most} requesters at once instead of {wanted}; raise LimitNOFILE");
+    }
+}
+
 /// What one worker is started with.
 struct Seat {
     index: usize,
     host: HostSettings,
+    /// Where the store is: one worker alone has it.
+    spool: Option<PathBuf>,
     drain: Duration,
     listeners: Vec<Inherited>,
     orders: UnboundedReceiver<Order>,
@@ -88,8 +112,11 @@ impl Seat {
         orders: UnboundedReceiver<Order>,
         reports: UnboundedSender<Report>,
     ) -> Result<Self, ChildError> {
-        let listeners = listeners.iter().map(Inherited::try_clone).collect::<io::Result<_>>();
+        let has_store = index == 0;
+        let listeners = listeners.iter().filter(|each| has_store || !matches!(each, Inherited::Deferred(_)));
+        let listeners = listeners.map(Inherited::try_clone).collect::<io::Result<_>>();
         Ok(Self {
+            spool: heritage.spool.clone().filter(|_| has_store),
             index: index as usize,
             host: share::of(&heritage.host, index),
             drain: heritage.drain,
@@ -111,6 +138,9 @@ impl Seat {
 
     async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
         let worker = Rc::new(Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports));
+        if let Some(dir) = self.spool {
+            open_spool(&worker, dir);
+        }
         for inherited in self.listeners {
             let listener = Listener::adopt(inherited).map_err(ChildError::Listener)?;
             tokio::task::spawn_local(listener::accept(Rc::clone(&worker), listener));
@@ -121,8 +151,9 @@ impl Seat {
         let mut orders = self.orders;
         while obey(&worker, orders.recv().await) {}
         worker.retire();
+        worker.with(|dispatch| dispatch.close_spool(Instant::now()));
         // What is owed after the drain time is owed no longer.
-        let drained = tokio::time::timeout(self.drain, until_empty(&worker));
+        let drained = tokio::time::timeout(self.drain, until_done(&worker));
         let mut drained = std::pin::pin!(drained);
         while let Some(order) = tokio::select! { _ = &mut drained => None, order = orders.recv() => Some(order) } {
             if order.is_none() {
@@ -135,6 +166,16 @@ impl Seat {
     }
 }
 
+fn open_spool(worker: &Rc<Worker>, dir: PathBuf) {
+    let spooler = worker.with(|dispatch| {
+        let host = dispatch.host().clone();
+        dispatch.open_spool(host.replay_window as usize, host.hold_in_doubt, host.replay_backoff);
+        Rc::new(Spooler::new(dir, &host))
+    });
+    worker.set_spooler(Rc::clone(&spooler));
+    tokio::task::spawn_local(spooler::serve(Rc::clone(worker), spooler));
+}
+
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()
 }
@@ -143,6 +184,11 @@ fn runtime() -> io::Result<Runtime> {
 fn obey(worker: &Worker, order: Option<Order>) -> bool {
     match order {
         Some(Order::Tell(answer)) => drop(answer.send(tell(worker))),
+        Some(Order::Tool(tool, answer)) => match worker.spooler() {
+            Some(spooler) => spooler.tool(tool, answer),
+            None => drop(answer.send(Err("this host has no deferred requests".to_owned()))),
+        },
+        Some(Order::RetrySpool) => worker.with(|dispatch| dispatch.retry_spool(Instant::now())),
         Some(Order::Probe) => worker.with(|dispatch| dispatch.probe(Instant::now())),
         Some(Order::Retire) | None => return false,
     }
@@ -157,9 +203,32 @@ fn tell(worker: &Worker) -> Told {
             tally: dispatch.tally.clone(),
             standing: reach.standing(),
             reason: reach.reason().to_owned(),
+            attempts: dispatch.attempts,
+            spool: worker.spooler().map(|spooler| spooler.numbers()),
             next_attempt: reach.not_before().map(|at| at.saturating_duration_since(now)),
         }
     })
+}
+
+/// Waits until nobody is owed anything and the store is closed.
+async fn until_done(worker: &Worker) {
+    until_empty(worker).await;
+    let Some(spooler) = worker.spooler() else { return };
+    poll_fn(|cx| until(spooler, cx, || worker.look(Dispatch::is_spool_quiet))).await;
+    spooler.stop();
+    poll_fn(|cx| until(spooler, cx, || spooler.has_stopped())).await;
+}
+
+/// Looks again at every answer of the store.
+fn until(spooler: &Spooler, cx: &Context<'_>, is_so: impl Fn() -> bool) -> Poll<()> {
+    loop {
+        if is_so() {
+            return Poll::Ready(());
+        }
+        if spooler.answered.poll_rung(cx).is_pending() {
+            return Poll::Pending;
+        }
+    }
 }
 
 async fn until_empty(worker: &Worker) {

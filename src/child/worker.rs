@@ -4,7 +4,7 @@
 //! call into the dispatch its errands are done at once, each requester is written to once, and no borrow of the dispatch
 //! outlives the call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::dispatch::Dispatch;
+use super::spooler::Spooler;
 use crate::pool;
 use crate::requester::Standing;
 use crate::system::stream::WriteHalf;
@@ -23,13 +24,18 @@ const SCRATCH: usize = 64 * 1024;
 
 /// What a worker reports to the child's own task.
 #[derive(Debug, Clone)]
-pub struct Report {
-    /// Which worker.
-    pub worker: usize,
-    /// How the host stands for it.
-    pub standing: pool::Standing,
-    /// Why.
-    pub reason: String,
+pub enum Report {
+    /// How the host stands for a worker.
+    Reach {
+        /// Which worker.
+        worker: usize,
+        /// How.
+        standing: pool::Standing,
+        /// Why.
+        reason: String,
+    },
+    /// Whether stored requests wait to be replayed.
+    Backlog(bool),
 }
 
 /// See the head of this file.
@@ -43,6 +49,7 @@ pub struct Worker {
     /// The tasks that there is one of each.
     pub bells: Bells,
     retiring: Cell<bool>,
+    spooler: OnceCell<Rc<Spooler>>,
     reports: UnboundedSender<Report>,
 }
 
@@ -104,6 +111,7 @@ impl Worker {
             connections: RefCell::default(),
             bells: Bells::default(),
             retiring: Cell::new(false),
+            spooler: OnceCell::new(),
             reports,
         }
     }
@@ -177,8 +185,11 @@ impl Worker {
             if let Some(Some(line)) = self.requesters.borrow().get(requester.index()) {
                 std::task::ready!(line.write.poll_write_ready(cx))?;
             }
+            // What was taken may let a connection read again that waited for this reader.
             let mut dispatch = self.dispatch.borrow_mut();
-            self.flush(&mut dispatch, requester)?;
+            let flushed = self.flush(&mut dispatch, requester);
+            self.run_errands(&mut dispatch);
+            flushed?;
         }
     }
 
@@ -188,6 +199,23 @@ impl Worker {
             Some(Some(line)) => line.write.poll_shutdown(cx).map(drop),
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Gives this worker the way to the store.
+    pub fn set_spooler(&self, spooler: Rc<Spooler>) {
+        // There is one at most, and it is given before anything runs.
+        drop(self.spooler.set(spooler));
+    }
+
+    /// The way to the store, if the host has deferred requests and this is the worker that has it.
+    #[must_use]
+    pub fn spooler(&self) -> Option<&Rc<Spooler>> {
+        self.spooler.get()
+    }
+
+    /// Tells whether stored requests wait to be replayed.
+    pub fn report_backlog(&self, waiting: bool) {
+        drop(self.reports.send(Report::Backlog(waiting)));
     }
 
     /// Whether this worker is on its way out.
@@ -209,6 +237,10 @@ impl Worker {
     }
 
     fn run_errands(&self, dispatch: &mut Dispatch) {
+        // First, for what cannot be asked is answered at once.
+        if !dispatch.errands.store.is_empty() {
+            self.ask_store(dispatch);
+        }
         while let Some(requester) = dispatch.errands.flush.pop() {
             dispatch.flushing(requester);
             // An error here is the requester's end; its session meets it when it is woken.
@@ -229,6 +261,16 @@ impl Worker {
         }
         if std::mem::take(&mut dispatch.errands.reach) {
             self.report(dispatch);
+        }
+    }
+
+    fn ask_store(&self, dispatch: &mut Dispatch) {
+        let Some(spooler) = self.spooler.get() else { return };
+        let now = Instant::now();
+        for errand in std::mem::take(&mut dispatch.errands.store) {
+            if let Some(answer) = spooler.ask(errand) {
+                dispatch.store_answered(answer, now);
+            }
         }
     }
 
@@ -266,7 +308,8 @@ impl Worker {
 
     fn report(&self, dispatch: &Dispatch) {
         let reach = dispatch.reach();
-        let report = Report { worker: self.index, standing: reach.standing(), reason: reach.reason().to_owned() };
+        let report =
+            Report::Reach { worker: self.index, standing: reach.standing(), reason: reach.reason().to_owned() };
         // The receiver is gone only when the child ends.
         drop(self.reports.send(report));
     }

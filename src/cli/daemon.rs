@@ -62,11 +62,15 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Finds the daemon by its configuration.
     pub(super) fn find(config: Option<&Path>) -> Result<Self, AskError> {
-        let path = config::load(config)?.daemon.control_socket();
+        let (places, complaints) = config::load_places(config)?;
+        let path = places.control_socket();
         match connect(&path) {
             Ok(stream) => Ok(Self { path, stream: BufReader::new(stream) }),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(AskError::Permission { path }),
             Err(source) => {
+                if let Some(complaints) = complaints {
+                    return Err(AskError::Config(complaints));
+                }
                 let option = config.map(|file| format!(" --config {}", file.display())).unwrap_or_default();
                 Err(AskError::NotRunning { path, option, source })
             }

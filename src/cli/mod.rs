@@ -50,11 +50,12 @@ enum Command {
         /// Its name in hosts.tab
         host: String,
     },
-    /// Send one request to a host and print the reply
+    /// Send requests to a host and print its replies
+    #[command(after_help = send::HELP)]
     Send {
         /// Its name in hosts.tab
         host: String,
-        /// The request; standard input if there is none
+        /// One request; standard input if there is none
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         request: Vec<OsString>,
     },
@@ -66,6 +67,13 @@ enum Command {
     /// Serve one host; for the parent alone
     #[command(hide = true)]
     Child,
+    /// The host of the demo; for the demo alone
+    #[command(hide = true)]
+    DemoHost {
+        /// Where to listen; 0 is any port
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
 }
 
 /// Does what the arguments of this process ask for; gives the exit code.
@@ -93,6 +101,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
+        Command::DemoHost { port } => demo::echo::run(port),
     }
 }
 

@@ -41,9 +41,9 @@ fn probe(config: Option<&Path>, host: &str) -> Result<HostStatus, AskError> {
     let until = Instant::now() + PATIENCE;
     loop {
         let found = status(&mut daemon, host)?;
-        // Down as before with another time for the next attempt: this one has failed.
-        let is_decided = found.state == State::Up
-            || (found.state == State::Down && found.next_probe.is_some() && found.next_probe != before.next_probe);
+        // With every connection open there is nothing to try: they are the proof.
+        let is_full = found.connections.busy + found.connections.idle >= found.connections.max;
+        let is_decided = found.attempts > before.attempts || found.pid != before.pid || is_full;
         if is_decided || Instant::now() >= until {
             return Ok(found);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::complaint::{Complaint, ConfigError};
 use super::hosts_tab;
-use super::settings::Settings;
+use super::settings::{DaemonSettings, Settings};
 use super::source::Source;
 use super::tieline_toml::{self, Reading};
 use super::toml_values::normalized;
@@ -25,11 +25,21 @@ const FILE_MAX: u64 = 4 << 20;
 /// # Errors
 /// Every complaint about both files.
 pub fn load(explicit: Option<&Path>) -> Result<Settings, ConfigError> {
-    let file = match explicit {
-        Some(file) => file.to_owned(),
-        None => find(&PLACES.map(Path::new))?,
-    };
-    load_file(&file)
+    load_file(&find_file(explicit)?)
+}
+
+/// Reads only where things are, for commands that ask a running daemon: it may well serve on while somebody edits the
+/// files. Besides, there are the complaints about `tieline.toml`, which say more than that no daemon was found there.
+///
+/// # Errors
+/// When the file is not there or cannot be read.
+pub fn load_places(explicit: Option<&Path>) -> Result<(DaemonSettings, Option<ConfigError>), ConfigError> {
+    let (_, reading) = read_toml(&find_file(explicit)?)?;
+    Ok((reading.daemon, ConfigError::unless_empty(reading.complaints).err()))
+}
+
+fn find_file(explicit: Option<&Path>) -> Result<PathBuf, Complaint> {
+    explicit.map_or_else(|| find(&PLACES.map(Path::new)), |file| Ok(file.to_owned()))
 }
 
 /// The first of the places where something is, readable or not.
@@ -43,10 +53,16 @@ pub(super) fn find(places: &[&Path]) -> Result<PathBuf, Complaint> {
     })
 }
 
-fn load_file(given: &Path) -> Result<Settings, ConfigError> {
+/// `tieline.toml`, under its absolute name.
+fn read_toml(given: &Path) -> Result<(PathBuf, Reading), Complaint> {
     let file = absolute(given).map(|path| normalized(&path)).unwrap_or_else(|_| given.to_owned());
     let bytes = read_file(given).map_err(|error| cannot_read(&file, &error, "name another with --config FILE"))?;
-    let mut reading = tieline_toml::read(&Source::new(&file, &bytes), &file);
+    let reading = tieline_toml::read(&Source::new(&file, &bytes), &file);
+    Ok((file, reading))
+}
+
+fn load_file(given: &Path) -> Result<Settings, ConfigError> {
+    let (file, mut reading) = read_toml(given)?;
     let mut complaints = std::mem::take(&mut reading.complaints);
     let hosts = read_table(&file, &reading).unwrap_or_else(|found| {
         complaints.extend(found);

@@ -32,5 +32,5 @@ mod tests;
 pub use complaint::{Complaint, ConfigError};
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
-pub use load::load;
+pub use load::{load, load_places};
 pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};

@@ -14,7 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use framer::{ReplyFramer, RequestFramer};
-pub use resp::{encode_command, render_reply, split_inline};
+pub use resp::{encode_command, raw_reply, render_reply, split_inline};
 
 /// How a host speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

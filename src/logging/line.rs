@@ -84,7 +84,19 @@ fn text(name: &str, words: &Words) -> String {
     line
 }
 
+/// Cut before it is wrapped, for half an object is no JSON; and more where escapes make six bytes of one.
 fn json(level: Level, name: &str, words: &Words) -> String {
+    let mut most = LONGEST / 2;
+    loop {
+        let line = json_cut(level, name, words, most);
+        if line.len() < LONGEST || most < 16 {
+            return line;
+        }
+        most /= 2;
+    }
+}
+
+fn json_cut(level: Level, name: &str, words: &Words, most: usize) -> String {
     let mut object = Map::new();
     object.insert("time".to_owned(), now().into());
     object.insert("level".to_owned(), level.as_str().into());
@@ -92,10 +104,9 @@ fn json(level: Level, name: &str, words: &Words) -> String {
     if !name.is_empty() {
         object.insert("host".to_owned(), name.into());
     }
-    // Cut before it is wrapped: half an object is no JSON. Escapes may make six bytes of one.
-    object.insert("message".to_owned(), cut(&words.message, LONGEST / 8).into());
+    object.insert("message".to_owned(), cut(&words.message, most).into());
     for (key, value) in words.fields.iter().take(8) {
-        object.insert((*key).to_owned(), cut(value, LONGEST / 128).into());
+        object.insert((*key).to_owned(), cut(value, most / 2).into());
     }
     Value::Object(object).to_string()
 }

@@ -91,16 +91,29 @@ enum Note {
 /// Supervises until it is told to stop; gives the exit code.
 #[must_use]
 pub fn run(settings: Settings) -> u8 {
+    let logs_to_file = settings.log.file.is_some();
     start(settings).unwrap_or_else(|error| {
         tracing::error!("cannot start: {error}");
+        if logs_to_file {
+            tell_terminal(&error);
+        }
         error.exit_code()
     })
+}
+
+#[expect(clippy::print_stderr, reason = "whoever typed the command does not see the log file")]
+fn tell_terminal(error: &ParentError) {
+    eprintln!("tieline: cannot start: {error}");
 }
 
 fn start(settings: Settings) -> Result<u8, ParentError> {
     let system = |what| move |source: io::Error| ParentError::System { what, source };
     let (version, pid, hosts) = (env!("CARGO_PKG_VERSION"), std::process::id(), settings.hosts.len());
-    tracing::info!("tieline {version} starts as process {pid} with {} ({hosts} hosts)", settings.file.display());
+    tracing::info!(
+        "tieline {version} starts as process {pid} with {} ({hosts} host{})",
+        settings.file.display(),
+        if hosts == 1 { "" } else { "s" }
+    );
     if let Err(error) = raise_open_files() {
         tracing::warn!("the soft limit of open files stays as it is: {error}");
     }

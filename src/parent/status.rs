@@ -43,6 +43,8 @@ pub(crate) struct HostStatus {
     pub(crate) reason: String,
     /// When a host that is down is tried next.
     pub(crate) next_probe: Option<Timestamp>,
+    /// Attempts to connect that the child has ended, one way or the other.
+    pub(crate) attempts: u64,
     pub(crate) connections: Connections,
     pub(crate) requesters: u64,
     pub(crate) queued: u64,
@@ -103,6 +105,7 @@ impl HostStatus {
             state: entry.state(at.now),
             reason: entry.reason(at.now),
             next_probe,
+            attempts: snapshot.attempts,
             connections: snapshot.connections,
             requesters: snapshot.requesters,
             queued: snapshot.queued,

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
+use crate::child::dispatch::{Cost, Dispatch};
 use crate::child::worker::Worker;
 use crate::system::stream::{ReadHalf, Stream, WriteHalf};
 use crate::work::ConnectionId;
@@ -33,15 +34,23 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Ready when the connection has ended, with the reason if it ended here.
-    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<String> {
-        if let Some(reason) = self.worker.look(|dispatch| dispatch.ended(self.connection).map(str::to_owned)) {
-            return Poll::Ready(reason);
+    /// Ready when the connection has ended.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let broken = match self.poll_replies(cx) {
+            Poll::Pending => self.poll_requests(cx),
+            broken => broken,
+        };
+        if let Poll::Ready(reason) = broken {
+            self.worker.with(|dispatch| dispatch.broke(self.connection, &reason, Instant::now()));
         }
-        if let Poll::Ready(reason) = self.poll_replies(cx) {
-            return Poll::Ready(reason);
+        let ended = |dispatch: &Dispatch| dispatch.ended(self.connection).map(|(why, cost)| (why.to_owned(), cost));
+        let Some((reason, Cost { unknown, requeued })) = self.worker.look(ended) else { return Poll::Pending };
+        if unknown > 0 {
+            warn!("a connection ended ({reason}): {unknown} transactions unknown, {requeued} to be sent again");
+        } else {
+            debug!("a connection ended ({reason}): {requeued} transactions to be sent again");
         }
-        self.poll_requests(cx)
+        Poll::Ready(())
     }
 
     fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<String> {
@@ -87,17 +96,7 @@ impl Future for Exchange {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.worker.attend_connection(self.connection, cx);
-        let reason = ready!(self.poll_exchange(cx));
-        let cost = self.worker.with(|dispatch| dispatch.broke(self.connection, &reason, Instant::now()));
-        if cost.unknown > 0 {
-            warn!(
-                "a connection ended ({reason}): {} transactions unknown, {} to be sent again",
-                cost.unknown, cost.requeued
-            );
-        } else {
-            debug!("a connection ended ({reason}): {} transactions to be sent again", cost.requeued);
-        }
-        Poll::Ready(())
+        self.poll_exchange(cx)
     }
 }
 

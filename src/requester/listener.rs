@@ -27,6 +27,8 @@ pub enum Listener {
     Unix(UnixListener),
     /// The loopback listener of `listen=`.
     Tcp(TcpListener),
+    /// `NAME.deferred.sock`.
+    Deferred(UnixListener),
 }
 
 /// A listener as it was inherited, not yet in any event loop.
@@ -36,6 +38,8 @@ pub enum Inherited {
     Unix(std::os::unix::net::UnixListener),
     /// The loopback listener of `listen=`.
     Tcp(std::net::TcpListener),
+    /// `NAME.deferred.sock`.
+    Deferred(std::os::unix::net::UnixListener),
 }
 
 impl Inherited {
@@ -43,7 +47,8 @@ impl Inherited {
     #[must_use]
     pub fn new(listener: OwnedFd, kind: ListenerKind) -> Self {
         match kind {
-            ListenerKind::Unix | ListenerKind::Deferred => Self::Unix(listener.into()),
+            ListenerKind::Unix => Self::Unix(listener.into()),
+            ListenerKind::Deferred => Self::Deferred(listener.into()),
             ListenerKind::Tcp => Self::Tcp(listener.into()),
         }
     }
@@ -56,6 +61,7 @@ impl Inherited {
         match self {
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+            Self::Deferred(listener) => listener.try_clone().map(Self::Deferred),
         }
     }
 }
@@ -71,6 +77,10 @@ impl Listener {
                 listener.set_nonblocking(true)?;
                 UnixListener::from_std(listener).map(Self::Unix)
             }
+            Inherited::Deferred(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener).map(Self::Deferred)
+            }
             Inherited::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
                 TcpListener::from_std(listener).map(Self::Tcp)
@@ -80,7 +90,9 @@ impl Listener {
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         match self {
-            Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
+            Self::Unix(listener) | Self::Deferred(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream))
+            }
             Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| {
                 // A reply must not wait for the next one. The socket works without, only slower.
                 drop(stream.set_nodelay(true));
@@ -97,7 +109,8 @@ pub async fn accept(worker: Rc<Worker>, listener: Listener) {
     while !worker.is_retiring() {
         match std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx)).await {
             Next::Accepted(stream) => {
-                tokio::task::spawn_local(Session::new(&worker, stream));
+                let session = Session::new(&worker, stream, matches!(listener, Listener::Deferred(_)));
+                tokio::task::spawn_local(session);
             }
             Next::Look => {}
             Next::Failed(error) => {

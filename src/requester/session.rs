@@ -45,11 +45,14 @@ enum Read {
 }
 
 impl Session {
-    /// A session for an accepted socket.
+    /// A session for an accepted socket; `deferred`: whether its requests are stored if they cannot be carried.
     #[must_use]
-    pub fn new(worker: &Rc<Worker>, stream: Stream) -> Self {
+    pub fn new(worker: &Rc<Worker>, stream: Stream, deferred: bool) -> Self {
         let (read, write) = stream.into_split();
         let requester = worker.join(write);
+        if deferred {
+            worker.with(|dispatch| dispatch.defer(requester));
+        }
         let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
         Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None }
     }

@@ -57,8 +57,8 @@ pub enum Record {
     Dead(Vec<u8>, String),
     /// It stays at its place, one attempt more.
     Failed(String),
-    /// It is parked for the operator.
-    Held(String),
+    /// It was sent, and no reply came: it stays at its place in doubt, or is parked for the operator.
+    Unknown(String),
 }
 
 /// What is to be asked of the store.
@@ -82,8 +82,8 @@ pub struct Replay {
     oldest_end: Option<Instant>,
     /// On disk: rows up to here may have been sent.
     mark: Id,
-    /// What is being recorded now: the rows that leave, and the mark.
-    recording: Option<(Vec<Id>, Id)>,
+    /// What is being recorded now, and the mark.
+    recording: Option<(Vec<(Id, Record)>, Id)>,
     fetching: bool,
     /// The answer to the open question is of no use: it was asked before the store was changed by hand.
     stale: bool,
@@ -91,8 +91,12 @@ pub struct Replay {
     more: bool,
     failures: u32,
     not_before: Option<Instant>,
+    /// The store had an error: it is not asked before this.
+    ask_again: Option<Instant>,
     /// Rows that wait to be delivered, those under way included.
     waiting: u64,
+    /// Nothing is begun any more, and what has ended is recorded at once.
+    closing: bool,
 }
 
 impl Replay {
@@ -116,7 +120,9 @@ impl Replay {
             more: waiting > 0,
             failures: 0,
             not_before: None,
+            ask_again: None,
             waiting,
+            closing: false,
         }
     }
 
@@ -167,18 +173,47 @@ impl Replay {
         }
     }
 
-    /// The store has recorded what [`Ask::Record`] said.
-    pub fn recorded(&mut self) {
-        if let Some((_, mark)) = self.recording.take() {
-            self.mark = self.mark.max(mark);
+    /// The store has recorded what [`Ask::Record`] said; rows up to `mark` may be sent.
+    pub fn recorded(&mut self, mark: Id) {
+        self.recording = None;
+        self.mark = self.mark.max(mark);
+    }
+
+    /// The store could not record it: it is asked again, after a while.
+    pub fn not_recorded(&mut self, now: Instant) {
+        if let Some((mut ends, _)) = self.recording.take() {
+            ends.append(&mut self.ends);
+            self.ends = ends;
+            self.pause_asking(now);
         }
+    }
+
+    /// The store could not be read: it is asked again, after a while.
+    pub fn not_fetched(&mut self, now: Instant) {
+        (self.fetching, self.stale) = (false, false);
+        self.pause_asking(now);
+    }
+
+    /// Begins nothing any more.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether nothing is under way and every end is recorded.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.is_empty() && self.ends.is_empty() && self.recording.is_none()
+    }
+
+    fn pause_asking(&mut self, now: Instant) {
+        self.ask_again = Some(now + SHORTEST);
     }
 
     /// The row to send now. The caller sends it and says how that ended with [`Replay::ended`].
     pub fn next(&mut self, now: Instant) -> Option<&Row> {
         let first = self.ready.front()?;
         let paused = self.not_before.is_some_and(|at| now < at);
-        if paused || self.under_way.len() >= self.window || first.id > self.mark {
+        if paused || self.closing || self.under_way.len() >= self.window || first.id > self.mark {
             return None;
         }
         self.not_before = None;
@@ -194,8 +229,12 @@ impl Replay {
         match end {
             End::Delivered => self.leaves(id, Record::Delivered, now),
             End::Rejected(reply, why) => self.leaves(id, Record::Dead(reply, why), now),
-            End::Unknown(why) if self.hold => self.leaves(id, Record::Held(why), now),
-            End::Transient(why) | End::Unknown(why) => {
+            End::Unknown(why) if self.hold => self.leaves(id, Record::Unknown(why), now),
+            End::Unknown(why) => {
+                self.record(id, Record::Unknown(why), now);
+                self.again(row, now, jitter);
+            }
+            End::Transient(why) => {
                 self.record(id, Record::Failed(why), now);
                 self.again(row, now, jitter);
             }
@@ -213,19 +252,24 @@ impl Replay {
     /// What is to be asked of the store now. At most one question of each kind is open.
     pub fn ask(&mut self, now: Instant) -> Vec<Ask> {
         let mut asks = Vec::new();
-        if self.more && !self.fetching && self.ready.len() < self.window {
+        if self.ask_again.is_some_and(|at| now < at) {
+            return asks;
+        }
+        self.ask_again = None;
+        if self.more && !self.closing && !self.fetching && self.ready.len() < self.window {
             self.fetching = true;
             asks.push(Ask::Fetch(self.fetched));
         }
-        let due = self.ends.len() >= GROUP || self.oldest_end.is_some_and(|at| now >= at + PATIENCE);
+        let due = (self.closing && !self.ends.is_empty())
+            || self.ends.len() >= GROUP
+            || self.oldest_end.is_some_and(|at| now >= at + PATIENCE);
         let drained = !self.ends.is_empty() && self.waiting == 0;
-        let unmarked = self.ready.front().is_some_and(|row| row.id > self.mark);
+        let unmarked = !self.closing && self.ready.front().is_some_and(|row| row.id > self.mark);
         if self.recording.is_none() && (due || drained || unmarked) {
             // IDs are given in a row, so this is what the next GROUP rows can have.
             let mark = self.ready.front().map_or(self.mark, |row| (row.id + GROUP as u64 - 1).max(self.mark));
             let ends = std::mem::take(&mut self.ends);
-            let leaving = ends.iter().filter(|(_, end)| leaves(end)).map(|(id, _)| *id).collect();
-            self.recording = Some((leaving, mark));
+            self.recording = Some((ends.clone(), mark));
             self.oldest_end = None;
             asks.push(Ask::Record(ends, mark));
         }
@@ -235,15 +279,26 @@ impl Replay {
     /// When to look again although nothing has happened. `up`: whether a row could be sent then.
     #[must_use]
     pub fn alarm(&self, up: bool) -> Option<Instant> {
-        let record = self.oldest_end.filter(|_| self.recording.is_none()).map(|at| at + PATIENCE);
+        let free = self.recording.is_none() && self.ask_again.is_none();
+        let record = self.oldest_end.filter(|_| free).map(|at| at + PATIENCE);
+        let ask = self.ask_again;
         let send = self.not_before.filter(|_| up && !self.ready.is_empty());
-        [record, send].into_iter().flatten().min()
+        [record, send, ask].into_iter().flatten().min()
     }
 
     /// Rows that have ended for good, but are perhaps still in the store.
     fn leaving(&self) -> impl Iterator<Item = Id> + '_ {
-        let ended = self.ends.iter().filter(|(_, end)| leaves(end)).map(|(id, _)| *id);
-        ended.chain(self.recording.iter().flat_map(|(leaving, _)| leaving.iter().copied()))
+        let recording = self.recording.iter().flat_map(|(ends, _)| ends);
+        self.ends.iter().chain(recording).filter(|(_, end)| self.leaves_by(end)).map(|(id, _)| *id)
+    }
+
+    /// Whether a row is no longer pending after this.
+    fn leaves_by(&self, record: &Record) -> bool {
+        match record {
+            Record::Delivered | Record::Dead(..) => true,
+            Record::Failed(_) => false,
+            Record::Unknown(_) => self.hold,
+        }
     }
 
     fn leaves(&mut self, id: Id, record: Record, now: Instant) {
@@ -270,11 +325,6 @@ impl Replay {
         let full = SHORTEST.saturating_mul(1 << (self.failures - 1).min(16)).min(self.longest);
         self.not_before = Some(now + full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0));
     }
-}
-
-/// Whether a row is no longer pending after this.
-fn leaves(record: &Record) -> bool {
-    !matches!(record, Record::Failed(_))
 }
 
 #[cfg(test)]
@@ -334,11 +384,11 @@ mod tests {
             if let Some(Ask::Record(ends, mark)) = self.record.take() {
                 self.mark = self.mark.max(mark);
                 for (id, end) in ends {
-                    if leaves(&end) {
+                    if matches!(end, Record::Delivered | Record::Dead(..)) {
                         self.rows.retain(|row| *row != id);
                     }
                 }
-                self.replay.recorded();
+                self.replay.recorded(self.mark);
             }
         }
 
@@ -381,10 +431,10 @@ mod tests {
         replay.fetched(vec![Row { id: 7, body: Box::default() }]);
         assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 70)]);
         assert_eq!(replay.next(now), None, "not before the mark is on disk");
-        replay.recorded();
+        replay.recorded(70);
         assert_eq!(replay.next(now).map(|row| row.id), Some(7));
         replay.ended(7, End::Unknown("cut".to_owned()), now, 0.0);
-        assert_eq!(replay.ask(now).last(), Some(&Ask::Record(vec![(7, Record::Held("cut".to_owned()))], 70)));
+        assert_eq!(replay.ask(now).last(), Some(&Ask::Record(vec![(7, Record::Unknown("cut".to_owned()))], 70)));
         assert_eq!(replay.waiting(), 0);
     }
 

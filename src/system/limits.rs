@@ -4,6 +4,12 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+/// How many files this process may have open.
+#[must_use]
+pub fn open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
 /// Raises the soft limit of open files to the hard one and says what it is now. A parent holds a listener and a
 /// channel per host and a child a descriptor per requester; the usual soft limit of 1024 is made for `select(2)`, which
 /// nobody calls here.

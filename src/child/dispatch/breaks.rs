@@ -21,6 +21,7 @@ impl Dispatch {
     /// An attempt to connect failed.
     pub fn attempt_failed(&mut self, reason: &str, now: Instant) {
         self.attempt.under_way = false;
+        self.attempts += 1;
         let before = self.reach.standing();
         let jitter = self.rng.f64();
         self.reach.failed(reason.to_owned(), self.live() > 0, now, jitter);
@@ -30,13 +31,13 @@ impl Dispatch {
 
     /// A connection ended, by the host or by a decision of ours: what was sent is unknown, what was not goes back to the
     /// head of the queue.
-    pub fn broke(&mut self, connection: ConnectionId, reason: &str, now: Instant) -> Cost {
-        let Some(place) = self.slots.get_mut(connection.index()) else { return Cost::default() };
+    pub fn broke(&mut self, connection: ConnectionId, reason: &str, now: Instant) {
+        let Some(place) = self.slots.get_mut(connection.index()) else { return };
         if !matches!(place, Place::Open(_)) {
-            return Cost::default();
+            return;
         }
-        let Place::Open(slot) = std::mem::replace(place, Place::Ended(reason.to_owned())) else {
-            return Cost::default();
+        let Place::Open(slot) = std::mem::replace(place, Place::Ended(reason.to_owned(), Cost::default())) else {
+            return;
         };
         self.passages.remove(connection.0);
         let unsent = slot.flights.iter().position(|flight| slot.never_sent(flight)).unwrap_or(slot.flights.len());
@@ -47,6 +48,9 @@ impl Dispatch {
         for flight in slot.flights.range(unsent..).rev() {
             cost.requeued += u64::from(self.put_back(&slot, flight));
         }
+        if let Some(Place::Ended(_, at_cost)) = self.slots.get_mut(connection.index()) {
+            *at_cost = cost;
+        }
         let before = self.reach.standing();
         let (live, jitter) = (self.live() > 0, self.rng.f64());
         let age = now.saturating_duration_since(slot.opened);
@@ -55,13 +59,12 @@ impl Dispatch {
         self.errands.wake.push(connection);
         self.turn_spool(now);
         self.pump(now);
-        cost
     }
 
     /// Ends an idle connection, or one that is not needed any more, without blame.
     pub(super) fn retire_connection(&mut self, connection: ConnectionId, reason: &str) {
         if let Some(place) = self.slots.get_mut(connection.index()) {
-            *place = Place::Ended(reason.to_owned());
+            *place = Place::Ended(reason.to_owned(), Cost::default());
             self.errands.wake.push(connection);
         }
     }

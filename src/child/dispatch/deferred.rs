@@ -44,8 +44,16 @@ pub enum StoreAnswer {
     Failed(TransactionId, String),
     /// The rows that were asked for.
     Fetched(Vec<Row>),
-    /// What was to be recorded is on disk.
-    Recorded,
+    /// They cannot be read now.
+    NotFetched,
+    /// What was to be recorded is on disk, and rows up to this one may be sent.
+    Recorded(Id),
+    /// It is not on disk.
+    NotRecorded,
+    /// Nobody knows whether a request is on disk, for this reason.
+    InDoubt(TransactionId, String),
+    /// The store cannot be used until it says that it is open again.
+    Closed,
     /// It was changed by hand; so many rows wait now.
     Changed(u64),
 }
@@ -104,7 +112,12 @@ impl Dispatch {
             StoreAnswer::Full(ticket, why) => self.not_stored(ticket, Failure::Busy, &why),
             StoreAnswer::Failed(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
             StoreAnswer::Fetched(rows) => spool.replay.fetched(rows),
-            StoreAnswer::Recorded => spool.replay.recorded(),
+            StoreAnswer::NotFetched => spool.replay.not_fetched(now),
+            StoreAnswer::Recorded(mark) => spool.replay.recorded(mark),
+            StoreAnswer::NotRecorded => spool.replay.not_recorded(now),
+            // `failed`, for it may be on disk and be sent all the same: whoever repeats it must know.
+            StoreAnswer::InDoubt(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
+            StoreAnswer::Closed => spool.open = false,
         }
         self.turn_spool(now);
     }
@@ -187,6 +200,20 @@ impl Dispatch {
                 true
             }
         }
+    }
+
+    /// Begins no replay any more; what has ended is recorded at once.
+    pub fn close_spool(&mut self, now: Instant) {
+        if let Some(spool) = &mut self.spool {
+            spool.replay.close();
+        }
+        self.turn_spool(now);
+    }
+
+    /// Whether no replay is under way, every end is recorded, and nobody waits for the store.
+    #[must_use]
+    pub fn is_spool_quiet(&self) -> bool {
+        self.spool.as_ref().is_none_or(|spool| !spool.open || spool.replay.is_quiet() && spool.storing.is_empty())
     }
 
     /// First tries that wait in the queue must not overtake what is stored.

@@ -20,6 +20,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub use self::breaks::Cost;
 pub use self::deferred::{Errand, StoreAnswer};
 use super::tally::Tally;
 use crate::config::HostSettings;
@@ -57,6 +58,8 @@ pub struct Dispatch {
     rng: fastrand::Rng,
     /// When the timer will come next.
     armed: Option<Instant>,
+    /// Attempts to connect that have ended, one way or the other.
+    pub attempts: u64,
     /// The counts of outcomes and the latencies.
     pub tally: Tally,
     /// What the rooms with sockets must do now.
@@ -68,8 +71,8 @@ pub struct Dispatch {
 enum Place {
     Free,
     Open(Box<Slot>),
-    /// Ended here; the task closes the socket for this reason.
-    Ended(String),
+    /// Ended here; the task closes the socket, and says for which reason and at which cost.
+    Ended(String, Cost),
 }
 
 /// What the rooms with sockets must do after something happened.
@@ -134,6 +137,7 @@ impl Dispatch {
             spool: None,
             rng: fastrand::Rng::with_seed(seed),
             armed: None,
+            attempts: 0,
             tally: Tally::default(),
             errands: Errands::default(),
             host,
@@ -170,7 +174,10 @@ impl Dispatch {
             self.transactions.remove(queued);
         }
         for id in account.awaited() {
-            if let Some(transaction) = self.transactions.get_mut(id) {
+            // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
+            if let Some(transaction) = self.transactions.get_mut(id)
+                && transaction.requester == Some(requester)
+            {
                 transaction.requester = None;
             }
         }
@@ -280,6 +287,7 @@ impl Dispatch {
         });
         self.slots[index] = Place::Open(Box::new(slot));
         self.attempt.under_way = false;
+        self.attempts += 1;
         let back = self.reach.standing() != pool::Standing::Up;
         self.errands.reach |= back;
         self.reach.connected();
@@ -299,13 +307,12 @@ impl Dispatch {
         }
     }
 
-    /// Why a connection has ended; `None` while it is open.
+    /// Why a connection has ended, and what that cost; `None` while it is open.
     #[must_use]
-    pub fn ended(&self, connection: ConnectionId) -> Option<&str> {
+    pub fn ended(&self, connection: ConnectionId) -> Option<(&str, Cost)> {
         match self.slots.get(connection.index()) {
-            Some(Place::Open(_)) => None,
-            Some(Place::Ended(reason)) => Some(reason),
-            _ => Some(""),
+            Some(Place::Ended(reason, cost)) => Some((reason, *cost)),
+            _ => None,
         }
     }
 

@@ -90,7 +90,7 @@ fn a_tombstone_that_grows_old_ends_its_connection() {
     sent(&mut d, c, now);
     d.expire(now + TIMEOUT);
     d.expire(now + TIMEOUT * 2);
-    assert_eq!(d.ended(c), Some("a reply did not come within 2 s"));
+    assert_eq!(d.ended(c).map(|(why, _)| why), Some("a reply did not come within 2 s"));
 }
 
 #[test]
@@ -115,7 +115,8 @@ fn a_broken_connection_fails_what_was_sent_and_puts_back_what_was_not() {
         d.request(r, request.as_bytes(), now);
     }
     d.wrote(c, 5, now);
-    let cost = d.broke(c, "reset", now + Duration::from_secs(2));
+    d.broke(c, "reset", now + Duration::from_secs(2));
+    let (_, cost) = d.ended(c).unwrap();
     assert_eq!((cost.unknown, cost.requeued), (2, 1));
     assert_eq!(given(&mut d, r, now), "con_unknown\ncon_unknown\n");
     d.released(c);
@@ -161,7 +162,8 @@ fn a_reply_that_nobody_asked_for_ends_the_connection() {
     assert!(d.received(c, b"hello\n", now).is_err());
     d.request(r, b"ping\n", now);
     assert!(d.received(c, b"hello\n", now).is_err(), "not even if it comes before the request was sent");
-    assert_eq!(d.broke(c, "unasked", now).requeued, 1);
+    d.broke(c, "unasked", now);
+    assert_eq!(d.ended(c).unwrap().1.requeued, 1);
 }
 
 #[test]
@@ -222,6 +224,24 @@ fn a_large_reply_passes_through_and_one_that_breaks_off_closes_its_requester() {
 }
 
 #[test]
+fn a_requester_that_is_cut_and_leaves_takes_nobody_elses_transaction_along() {
+    let (mut d, now) = dispatch(|_| ());
+    let (cut, other) = (d.join(), d.join());
+    let c = open(&mut d, now);
+    d.request(cut, b"large\n", now);
+    sent(&mut d, c, now);
+    d.received(c, &vec![b'x'; crate::pool::HOLD + 1], now).unwrap();
+    d.broke(c, "gone", now);
+    assert_eq!(d.account(cut).unwrap().standing, Standing::Cut);
+    d.request(other, b"mine\n", now);
+    d.leave(cut);
+    let c = open(&mut d, now);
+    assert_eq!(sent(&mut d, c, now), "mine\n");
+    d.received(c, b"yours\n", now).unwrap();
+    assert_eq!(given(&mut d, other, now), "yours\n");
+}
+
+#[test]
 fn an_idle_reader_of_a_large_reply_holds_up_its_connection_only_while_it_is_alone_on_it() {
     let (mut d, now) = dispatch(|host| host.unread = 100_000);
     let (r, other) = (d.join(), d.join());
@@ -252,7 +272,7 @@ fn idle_connections_are_closed() {
     let c = open(&mut d, now);
     assert_eq!(d.alarm(), Some(now + Duration::from_secs(5)));
     d.expire(now + Duration::from_secs(5));
-    assert_eq!(d.ended(c), Some("it was idle"));
+    assert_eq!(d.ended(c).map(|(why, _)| why), Some("it was idle"));
 }
 
 #[test]

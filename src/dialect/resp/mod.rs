@@ -4,6 +4,7 @@
 //! pieces    length lines and bodies, which requests and replies share
 //! request   where requests end         inline   commands as people type them     commands   which need a session
 //! reply     where replies end          value    a reply as a tree                render     a reply for people
+//!                                                                               raw        the same for programs
 //! ```
 //!
 //! A failure is an error reply: `-CONLOST detail CR LF`. Its first word is a code as Redis' own (`-READONLY …`), which
@@ -12,6 +13,7 @@
 mod commands;
 mod inline;
 mod pieces;
+mod raw;
 mod render;
 mod reply;
 mod request;
@@ -23,6 +25,7 @@ mod tests;
 mod value;
 
 pub use inline::split_inline;
+pub use raw::raw_reply;
 pub use render::render_reply;
 
 pub(super) use reply::ReplyMachine;

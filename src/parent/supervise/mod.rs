@@ -105,7 +105,8 @@ impl Parent {
             log: settings.log,
             drain: settings.drain,
             debug: false,
-            started: Timestamp::now(),
+            // Whole seconds are enough for people.
+            started: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
             ready_by: now + READY_WITHIN,
             code: exit::OK,
             notes: mpsc::channel(NOTES),

@@ -1,6 +1,0 @@
-//! `tieline demo`.
-
-pub(super) fn run() -> u8 {
-    super::complain("demo is not in this build");
-    super::exit::UNAVAILABLE
-}

@@ -1,0 +1,57 @@
+//! A process by its number, as `/proc` shows it.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process that some test has started, directly or through the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process(pub(crate) i32);
+
+impl Process {
+    pub(crate) fn signal(self, signal: Signal) {
+        kill(Pid::from_raw(self.0), signal).unwrap_or_else(|e| panic!("signal to {self:?}: {e}"));
+    }
+
+    /// Whether it runs (a zombie does not).
+    pub(crate) fn is_alive(self) -> bool {
+        self.status_of("State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+    }
+
+    /// Whether it has stopped.
+    pub(crate) fn is_stopped(self) -> bool {
+        self.status_of("State").is_some_and(|state| state.starts_with('T'))
+    }
+
+    /// Its children.
+    pub(crate) fn children(self) -> Vec<Process> {
+        let path = format!("/proc/{0}/task/{0}/children", self.0);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Process).collect()
+    }
+
+    /// Its arguments, from the title on.
+    pub(crate) fn command_line(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.0)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
+    }
+
+    /// Kilobytes that belong to it alone.
+    pub(crate) fn private_kb(self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0))
+            .unwrap_or_else(|e| panic!("memory of {self:?}: {e}"));
+        rollup.lines().filter(|line| line.starts_with("Private_")).filter_map(kilobytes).sum()
+    }
+
+    fn status_of(self, field: &str) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        Some(value.trim().to_owned())
+    }
+}
+
+/// The number in `Name:   123 kB`.
+fn kilobytes(line: &str) -> Option<u64> {
+    line.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,94 @@
+//! A real Redis on a port of its own, without persistence.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tieline::dialect::Dialect;
+
+use super::{Process, Requester, encode_command, wait_until};
+
+/// A running Redis; gone when dropped.
+pub(crate) struct Redis {
+    process: Child,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Redis {
+    /// Starts one and waits until it answers.
+    pub(crate) fn start() -> Self {
+        loop {
+            let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
+            let process = Command::new("redis-server")
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+                .args(["--appendonly", "no", "--daemonize", "no", "--protected-mode", "no"])
+                .args(["--maxclients", "4000"])
+                .arg("--dir")
+                .arg(dir.path())
+                .arg("--unixsocket")
+                .arg(dir.path().join("redis.sock"))
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server is needed: run ./test, or `apt-get install redis-server redis-tools`");
+            let mut redis = Self { process, port, dir };
+            if redis.answers() {
+                return redis;
+            }
+            // Somebody else was faster at the port: try the next.
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        Process(self.process.id() as i32).signal(signal);
+    }
+
+    /// A connection past the daemon; over a UNIX socket, so that it is told from the daemon's own.
+    pub(crate) fn requester(&self) -> Requester {
+        Requester::connect(&self.dir.path().join("redis.sock"), Dialect::Resp)
+    }
+
+    /// How many connections over TCP Redis has now.
+    pub(crate) fn connections(&self, requester: &mut Requester) -> usize {
+        requester.send_bytes(&encode_command(&["CLIENT", "LIST"]));
+        requester.reply().lines().filter(|line| line.contains(" addr=127.0.0.1:")).count()
+    }
+
+    fn answers(&mut self) -> bool {
+        wait_until("redis-server answers", || {
+            if self.process.try_wait().expect("redis-server can be waited for").is_some() {
+                return Some(false);
+            }
+            let socket = self.dir.path().join("redis.sock");
+            let mut requester = Requester::try_connect(&socket, Dialect::Resp).ok()?;
+            requester.send_bytes(b"PING\r\n");
+            (requester.next_reply().ok()?? == "+PONG\r\n").then_some(true)
+        })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(program: &str, words: &[&str]) -> Output {
+    Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{program} is needed ({e}): ./test installs it"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,32 @@
+//! Integration tests: real processes, real sockets, the built binary. One file per theme, one binary to link.
+
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod dead;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod idle;
+#[cfg(test)]
+mod lives;
+#[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod redis;
+#[cfg(test)]
+mod send;
+#[cfg(test)]
+mod signals;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod systemd;
