@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -21,6 +21,8 @@ use crate::config::Start;
 use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;
 use crate::pool::Standing;
+use crate::spool::keeper::{Done, Tool};
+use crate::spool::tools;
 use crate::snapshot::{Connections, Reach, Snapshot};
 
 /// How often a child that was started on demand looks whether anybody still needs it.
@@ -35,11 +37,14 @@ struct Control {
     retiring: bool,
     idle_looks: u32,
     debug: bool,
+    /// Where answers of the store about an operator's commands arrive.
+    told: UnboundedSender<(u64, tools::Answer)>,
 }
 
 /// What happened.
 enum Event {
     Parent(Option<ToChild>),
+    Told(u64, tools::Answer),
     Report(Report),
     Retire(&'static str),
     ToggleDebug,
@@ -80,14 +85,16 @@ async fn try_serve(
     let standings = vec![(Standing::Untried, String::new()); orders.len()];
     let demand = heritage.host.start == Start::Demand;
     let debug = heritage.debug;
+    let (told, mut answers) = unbounded_channel();
     let mut control =
-        Control { heritage, orders, to_parent, standings, said_up: None, retiring: false, idle_looks: 0, debug };
+        Control { heritage, orders, to_parent, standings, said_up: None, retiring: false, idle_looks: 0, debug, told };
     let mut orphaned = false;
     control.say(&ToParent::Ready).await;
     loop {
         let event = tokio::select! {
             message = next_message(&mut lines), if !orphaned => Event::Parent(message),
             Some(report) = reports.recv() => Event::Report(report),
+            Some((ask, answer)) = answers.recv() => Event::Told(ask, answer),
             event = signals.next() => event,
             () = tokio::time::sleep(LOOK), if demand => Event::Look,
         };
@@ -116,8 +123,10 @@ impl Control {
                 self.say(&ToParent::Snapshot { ask, snapshot }).await;
             }
             Event::Parent(Some(ToChild::Probe)) => self.order(|| Order::Probe),
-            Event::Parent(Some(ToChild::Spool { ask, .. })) => {
-                self.say(&ToParent::Spool { ask, answer: serde_json::Value::Null }).await;
+            Event::Parent(Some(ToChild::Spool { ask, command })) => self.spool(ask, command),
+            Event::Told(ask, answer) => {
+                let answer = serde_json::to_value(answer).unwrap_or_default();
+                self.say(&ToParent::Spool { ask, answer }).await;
             }
             Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
             Event::Parent(None) => self.retire("the parent is gone"),
@@ -130,6 +139,33 @@ impl Control {
             }
             Event::Look => self.look_for_work().await,
         }
+    }
+
+    /// Has the store's worker do what an operator asks. The answer comes when the disk allows; nothing waits for it here.
+    fn spool(&self, ask: u64, command: serde_json::Value) {
+        let told = self.told.clone();
+        let failed = |text: String| tools::Answer::Error { text, fault: tools::Blame::Request };
+        let command: tools::Command = match serde_json::from_value(command) {
+            Ok(command) => command,
+            Err(error) => return drop(told.send((ask, failed(format!("not a command: {error}"))))),
+        };
+        if command == tools::Command::Retry {
+            self.order(|| Order::RetrySpool);
+        }
+        let (answer, result) = oneshot::channel();
+        // The first worker has the store, and its orders stand last.
+        if let Some(worker) = self.orders.last() {
+            drop(worker.send(Order::Tool(Tool::Command(command), answer)));
+        }
+        tokio::task::spawn_local(async move {
+            let answer = match result.await {
+                Ok(Ok(Done::Told(answer))) => answer,
+                Ok(Ok(_)) => failed("the store answers something else".to_owned()),
+                Ok(Err(text)) => tools::Answer::Error { text, fault: tools::Blame::Disk },
+                Err(_) => failed("the spool was closed meanwhile".to_owned()),
+            };
+            drop(told.send((ask, answer)));
+        });
     }
 
     fn set_debug(&mut self, on: bool) {

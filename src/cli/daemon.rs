@@ -16,8 +16,8 @@ use crate::config::{self, ConfigError};
 use crate::parent::control::{Answer, Request};
 use crate::parent::status::Status;
 
-/// How long to wait for an answer; the parent promises one within a second.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for an answer; the parent promises one within a second, and about a spool within five.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Longest answer in bytes: far more than a table of hosts can fill.
 const LONGEST_ANSWER: u64 = 64 << 20;

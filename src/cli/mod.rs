@@ -10,6 +10,7 @@ pub mod exit;
 mod probe;
 mod run;
 mod send;
+mod spool;
 mod status;
 mod units;
 
@@ -58,6 +59,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         request: Vec<OsString>,
     },
+    /// Look at the stored requests of a deferred host, and change them
+    #[command(subcommand)]
+    Spool(spool::Action),
     /// See it work: a host of its own, a hundred requesters, four connections
     Demo,
     /// Serve one host; for the parent alone
@@ -94,6 +98,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Status { json, host } => status::run(config, json, host),
         Command::Probe { host } => probe::run(config, &host),
         Command::Send { host, request } => send::run(config, &host, &request),
+        Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
         Command::DemoHost { port } => demo::echo::run(port),

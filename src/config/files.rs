@@ -74,7 +74,8 @@ impl fmt::Display for Warning {
             Self::IdleSpool { host, dir } => write!(
                 f,
                 "host {host}: requests may be stored in {}, and nothing replays them: the host is not `deferred`\n  = \
-                 help: add `deferred` again until they are delivered, or remove the directory",
+                 help: `tieline spool list {host}` shows them: add `deferred` again until they are delivered, or remove the \
+                 directory",
                 dir.display()
             ),
             Self::FewDescriptors { host, wanted, limit } => write!(

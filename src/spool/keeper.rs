@@ -23,6 +23,7 @@ use super::store::{
     Appended, Entry, Findings, Id, Limits, New, Numbers, Pending, Report, RowState, Settled, Store, StoreError, Which,
     Why,
 };
+use super::tools;
 
 /// Rows of one commit.
 const GROUP_ROWS: usize = 256;
@@ -133,6 +134,8 @@ pub enum Tool {
     Expire,
     /// Read everything. → [`Done::Checked`]
     Check,
+    /// A command of `tieline spool`. → [`Done::Told`]
+    Command(tools::Command),
 }
 
 /// What came of a [`Tool`].
@@ -146,6 +149,8 @@ pub enum Done {
     Requeued(Vec<(Id, Id)>),
     /// What the check found.
     Checked(Report),
+    /// What the operator is told.
+    Told(tools::Answer),
 }
 
 /// What a keeper says.
@@ -502,6 +507,7 @@ impl Shelf for Store {
             Tool::Requeue(which) => Done::Requeued(self.requeue(which, now)?),
             Tool::Expire => Done::Count(self.expire(now)?),
             Tool::Check => Done::Checked(self.check()?),
+            Tool::Command(command) => Done::Told(tools::try_run(self, command, now)?),
         })
     }
 

@@ -6,12 +6,14 @@
 //!
 //! - [`store`] — the file: synchronous, knows no thread
 //! - [`keeper`] — the thread that owns a store, and the questions it answers
-//! - [`replay`] — which stored transaction is sent next; pure
-//! - [`judge`] — what a host's reply means for it; pure
-//! - [`sign`] — whether there may be a backlog, seen from outside
+//! - [`replay`] — what is sent next, and what becomes of it; pure
+//! - [`judge`] — what a host's reply means; pure
+//! - [`tools`] — what an operator asks, and is answered
+//! - [`sign`] — whether a store may hold a backlog, seen without opening it
 
 pub mod judge;
 pub mod keeper;
 pub mod replay;
 pub mod sign;
 pub mod store;
+pub mod tools;

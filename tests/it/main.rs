@@ -29,4 +29,6 @@ mod signals;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod spool_tools;
+#[cfg(test)]
 mod systemd;

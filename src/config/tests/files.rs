@@ -211,7 +211,7 @@ fn a_replay_wider_than_a_connection_and_a_forgotten_spool_are_worth_a_warning() 
     settings.hosts[0].deferred = false;
     insta::assert_snapshot!(warnings(&settings), @r"
     host cache: requests may be stored in /D/spool/cache, and nothing replays them: the host is not `deferred`
-      = help: add `deferred` again until they are delivered, or remove the directory
+      = help: `tieline spool list cache` shows them: add `deferred` again until they are delivered, or remove the directory
     ");
 }
 

@@ -39,6 +39,10 @@ impl Parent {
 
     /// Passes a question about the spool on to the child that has it open.
     fn relay(&mut self, name: &str, host: HostId, start: bool, command: Value, reply: oneshot::Sender<Answer>) {
+        if !self.table.get(host).is_some_and(|entry| entry.settings.deferred) {
+            let text = format!("{name} has no spool: it was not `deferred` when this tieline was started");
+            return answer(reply, Answer::Error(text));
+        }
         let ask = self.relays.next_ask();
         let is_ready = self.table.get(host).is_some_and(Entry::is_ready);
         match self.child(host).filter(|_| is_ready).map(|child| child.say(&ToChild::Spool { ask, command })) {

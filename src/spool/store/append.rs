@@ -4,6 +4,9 @@ use super::look::RowState;
 use super::row::{Parked, Waiting, cost};
 use super::{Appended, Id, New, Store, StoreError, Why};
 
+/// Free bytes that a commit may take besides its bodies: pages of the tables and their frames in the WAL.
+const ROOM: u64 = 64 << 10;
+
 impl Store {
     /// Stores requests in their order. One commit for all of them: when this returns they are on disk.
     ///
@@ -47,12 +50,26 @@ impl Store {
         }
     }
 
+    /// Bytes of the store's own pages that hold nothing; 0 if nobody asks.
+    fn free_pages(&self, asked: bool) -> u64 {
+        let db = self.db.as_ref().filter(|_| asked);
+        let pages = db.and_then(|db| db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0)).ok());
+        pages.unwrap_or(0).unsigned_abs() * 4096
+    }
+
     /// For each request why it is refused, if it is.
     fn refuse(&self, new: &[New<'_>]) -> Vec<Option<Why>> {
         let floor = self.limits.free_floor_percent;
-        let low = self.files.free().filter(|free| free.percent < floor);
-        if let Some(free) = low {
-            return vec![Some(Why::FreeDisk { percent: free.percent, floor }); new.len()];
+        let needed = ROOM + 2 * new.iter().map(|new| cost(new.body.len())).sum::<u64>();
+        match self.files.free() {
+            Some(free) if free.percent < floor => {
+                return vec![Some(Why::FreeDisk { percent: free.percent, floor }); new.len()];
+            }
+            // Not tried: a commit that fails costs what is left, and what is left is for delivering.
+            Some(free) if free.bytes.saturating_add(self.free_pages(free.bytes < needed)) < needed => {
+                return vec![Some(Why::Disk); new.len()];
+            }
+            _ => {}
         }
         let (mut bytes, max) = (self.state.bytes, self.limits.max_bytes);
         new.iter()

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::error::{Kind, Trouble};
 use super::state::State;
-use super::{Store, StoreError, ballast};
+use super::{Store, StoreError, ballast, schema};
 
 /// Where a change stopped.
 enum Stop {
@@ -48,7 +48,7 @@ impl Store {
         work: &dyn Fn(&Connection, &mut State) -> Result<T, Trouble>,
     ) -> Result<T, StoreError> {
         let again = match self.change(what, work) {
-            Err(StoreError::Full { .. }) => self.drop_ballast() | self.shrink_wal().is_ok(),
+            Err(StoreError::Full { .. }) => self.drop_ballast() | self.play_wal().is_ok(),
             other => return other,
         };
         if again { self.change(what, work) } else { Err(self.full(what)) }
@@ -76,17 +76,28 @@ impl Store {
                 }
                 Err(trouble.into_error(&dir, what))
             }
-            // Nothing is durable that lacks its last frame. But an older frame may stand where the missing one would: a
-            // commit of nothing over that place makes it certain.
             Stop::InCommit(trouble) if trouble.kind() == Kind::Full && rolled_back => {
                 self.drop_ballast();
-                match self.attempt(&|_, _| Ok(())) {
-                    Ok(()) => Err(trouble.into_error(&dir, what)),
-                    Err(_) => Err(self.in_doubt(what, &trouble)),
-                }
+                if self.seal() { Err(trouble.into_error(&dir, what)) } else { Err(self.in_doubt(what, &trouble)) }
             }
             Stop::InCommit(trouble) => Err(self.in_doubt(what, &trouble)),
         }
+    }
+
+    /// Makes certain that a commit for which there was no room is not there. Nothing counts that lacks its last frame, but
+    /// an older frame may stand where the missing one would. A commit of nothing over that place settles it; where there
+    /// is no room for that either, a new connection reads what is there.
+    fn seal(&mut self) -> bool {
+        match self.attempt(&|_, _| Ok(())) {
+            Ok(()) => return true,
+            Err(Stop::Before(trouble) | Stop::InCommit(trouble)) if trouble.kind() != Kind::Full => return false,
+            Err(_) => self.db = None,
+        }
+        let connected = schema::connect(&self.files.db(), self.synchronous, self.limits.max_bytes);
+        let Ok(db) = connected else { return false };
+        let unchanged = State::load(&db).is_ok_and(|state| state == self.state);
+        self.db = unchanged.then_some(db);
+        unchanged
     }
 
     fn attempt<T>(&mut self, work: &dyn Fn(&Connection, &mut State) -> Result<T, Trouble>) -> Result<T, Stop> {
@@ -102,8 +113,8 @@ impl Store {
         state.commits += 1;
         state.save(db)?;
         db.execute_batch("COMMIT").map_err(|error| Stop::InCommit(error.into()))?;
+        self.chores.committed(std::mem::take(&mut state.moved));
         self.state = state;
-        self.chores.committed();
         Ok(done)
     }
 

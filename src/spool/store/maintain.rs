@@ -1,6 +1,10 @@
 //! Maintenance: what is done when nobody waits for it.
 //!
 //! [`Store::due`] says when something is to be done; an idle store has nothing, and wakes nobody.
+//!
+//! On a full disk a WAL can be played into the store only if the ballast makes room for what the store grows by. So the
+//! part of the WAL that was not played yet is kept below half of the ballast; played wholly it begins anew in the room it
+//! has, and then no deletion needs more.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,11 +18,11 @@ use super::{Store, StoreError, ballast, millis};
 const WATERMARK_EVERY: u64 = 1_000;
 /// A WAL above this many bytes is played into the store and truncated, even while work comes.
 const LONGEST_WAL: u64 = 64 << 20;
-/// The same where the disk has been full: a WAL that cannot be played for want of room could not be shortened either.
-const LONGEST_WAL_ON_FULL_DISK: u64 = 1 << 20;
+/// Without a ballast, or with a small one, this much of a WAL may wait to be played.
+const LEAST_UNPLAYED: u64 = 128 << 10;
 /// How often a missing ballast is tried again.
 const BALLAST_EVERY: u64 = 60_000;
-/// An empty store above this many bytes gives its pages back.
+/// An empty store above this many bytes gives its pages back; where the disk was full a smaller one does.
 const EMPTY_AND_LARGE: u64 = 16 << 20;
 
 /// When what was done last, in milliseconds since 1970, and what is to be done.
@@ -30,15 +34,26 @@ pub(super) struct Chores {
     /// Whether something was committed since the last watermark, and since the last checkpoint.
     unmarked: bool,
     unplayed: bool,
+    /// About how many bytes of the WAL were not played.
+    unplayed_bytes: u64,
 }
 
 impl Chores {
     pub(super) fn new(now: u64) -> Self {
-        Self { watermark_at: 0, ballast_at: now, ballast_missing: false, unmarked: true, unplayed: true }
+        Self {
+            watermark_at: 0,
+            ballast_at: now,
+            ballast_missing: false,
+            unmarked: true,
+            unplayed: true,
+            unplayed_bytes: 0,
+        }
     }
 
-    pub(super) fn committed(&mut self) {
+    /// A commit that moved rows of so many bytes: with their pages, and those of totals and tables.
+    pub(super) fn committed(&mut self, moved: u64) {
         (self.unmarked, self.unplayed) = (true, true);
+        self.unplayed_bytes = self.unplayed_bytes.saturating_add(5 * 4120 + 2 * moved);
     }
 
     pub(super) fn ballast_missing(&mut self) {
@@ -78,13 +93,14 @@ impl Store {
         {
             self.write_watermark(now)?;
         }
-        let longest = if self.chores.ballast_missing { LONGEST_WAL_ON_FULL_DISK } else { LONGEST_WAL };
-        if self.chores.unplayed && size(&self.files.wal()) > longest {
+        let most = (self.limits.ballast / 2).max(LEAST_UNPLAYED);
+        if self.chores.unplayed && size(&self.files.wal()) > LONGEST_WAL {
             self.checkpoint("TRUNCATE")?;
-        } else if self.chores.unplayed && idle {
+        } else if self.chores.unplayed && (idle || self.chores.unplayed_bytes > most) {
             self.checkpoint("PASSIVE")?;
         }
-        if idle && self.state.rows() == 0 && size(&self.files.db()) > EMPTY_AND_LARGE {
+        let large = if self.chores.ballast_missing { LEAST_UNPLAYED } else { EMPTY_AND_LARGE };
+        if idle && self.state.rows() == 0 && size(&self.files.db()) > large {
             self.shrink()?;
         }
         let wait = self.chores.ballast_at..self.chores.ballast_at.saturating_add(BALLAST_EVERY);
@@ -123,7 +139,7 @@ impl Store {
         }
         match played {
             Ok(()) => {
-                self.chores.unplayed = false;
+                (self.chores.unplayed, self.chores.unplayed_bytes) = (false, 0);
                 Ok(())
             }
             Err(trouble) if trouble.kind() == Kind::Damage => self.recover(&trouble.reason()),
@@ -139,9 +155,9 @@ impl Store {
         }
     }
 
-    /// Makes the WAL's room usable again.
-    pub(super) fn shrink_wal(&mut self) -> Result<(), StoreError> {
-        self.checkpoint("TRUNCATE")
+    /// Makes the WAL's room usable again, without giving it to anybody else.
+    pub(super) fn play_wal(&mut self) -> Result<(), StoreError> {
+        self.checkpoint("PASSIVE")
     }
 
     /// Gives the pages of an empty store back to the disk.

@@ -46,6 +46,7 @@ mod watermark;
 
 use std::fmt;
 use std::fs::File;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::Flock;
@@ -248,6 +249,18 @@ impl Store {
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         Numbers { last_error: self.last_error.clone(), ..self.state.numbers() }
+    }
+
+    /// What it may take.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The host's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.files.dir
     }
 
     /// What was found since the last time: damage, and what became of it.

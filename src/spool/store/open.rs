@@ -91,7 +91,7 @@ impl Store {
         self.findings.0.append(&mut findings.0);
         self.remember(&replaced);
         (self.db, self.state) = replaced.map(|(db, state)| (Some(db), state))?;
-        self.chores.committed();
+        self.chores.committed(0);
         let mut findings = Findings::default();
         self.doubt(&mut findings)?;
         self.findings.0.append(&mut findings.0);

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) in_doubt: u64,
     /// What counts against the quota.
     pub(super) bytes: u64,
+    /// Bytes of the rows that one change moves; not stored.
+    pub(super) moved: u64,
 }
 
 impl State {
@@ -51,7 +53,7 @@ impl State {
 
     fn from_values(values: [u64; 11]) -> Self {
         let [commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes] = values;
-        Self { commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes }
+        Self { commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes, moved: 0 }
     }
 
     fn crc(&self) -> u32 {
@@ -122,6 +124,7 @@ impl State {
     pub(super) fn came(&mut self, state: RowState, cost: u64, in_doubt: bool) {
         *self.of(state) += 1;
         self.bytes += cost;
+        self.moved += cost;
         self.in_doubt += u64::from(in_doubt && state.counts_doubt());
     }
 
@@ -130,6 +133,7 @@ impl State {
         let count = self.of(state);
         *count = count.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(cost);
+        self.moved += cost;
         self.in_doubt = self.in_doubt.saturating_sub(u64::from(in_doubt && state.counts_doubt()));
     }
 

@@ -81,7 +81,8 @@ impl Watermark {
             files.sync_dir()?;
         }
         let [first, second] = slots;
-        let blank = matches!((&first, &second), (Ok(None), Ok(None)));
+        // One blank and the other broken: the very first write was torn.
+        let blank = matches!(first, Ok(None)) || matches!(second, Ok(None));
         let newest = [first.ok().flatten(), second.ok().flatten()].into_iter().flatten().max_by_key(|slot| slot.0);
         let (turn, written) = newest.unwrap_or_default();
         let found = match newest {

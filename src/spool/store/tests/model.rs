@@ -93,8 +93,7 @@ impl Model {
     }
 
     fn bytes(&self) -> u64 {
-        let reply = |row: &Row| if row.state == RowState::Dead && row.attempts != u64::MAX { 0 } else { 0 };
-        self.rows.values().map(|row| row.body.len() as u64 + ROW_COST + reply(row)).sum()
+        self.rows.values().map(|row| row.body.len() as u64 + ROW_COST).sum()
     }
 
     fn doubt(&mut self) {
