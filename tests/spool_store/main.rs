@@ -3,6 +3,8 @@
 //! `TIELINE_LONG=1` for many more rounds of each. Those that watch or break system calls run this program again with a
 //! library (`faultio.c`, built with cc) loaded before the system's; where there is no cc they say so and pass.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests may, and so may their helpers")]
+
 mod bitrot;
 mod faults;
 mod full_disk;

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use thiserror::Error;
 
 /// Whose fault a [`StoreError`] is.
@@ -183,6 +183,10 @@ impl From<rusqlite::Error> for Trouble {
 impl Trouble {
     pub(super) fn kind(&self) -> Kind {
         let Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = self else { return Kind::Damage };
+        // The file ends before what it says it holds, or the file system itself saw a wrong checksum.
+        if [ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_CORRUPTFS].contains(&failure.extended_code) {
+            return Kind::Damage;
+        }
         match failure.code {
             ErrorCode::DiskFull => Kind::Full,
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Kind::Busy,

@@ -14,8 +14,8 @@
 //! | --- | --- |
 //! | `spool.sqlite`, `-wal` | the store; there is no `-shm`, as the one process that has it open keeps that index in memory |
 //! | `lock` | a lock (flock(2)) held by who has the store open, and its process ID |
-//! | `watermark` | how far the store had come ([`watermark`]) |
-//! | `ballast` | bytes to be given back when the disk is full ([`ballast`]) |
+//! | `watermark` | how far the store had come (`watermark`) |
+//! | `ballast` | bytes to be given back when the disk is full (`ballast`) |
 //! | `corrupt/TIME/` | damaged stores |
 //! | `spool.sqlite.new`, `.salvaged` | a fresh store being made, and a whole one about to be put in place |
 //!

@@ -105,6 +105,25 @@ fn a_wal_whose_end_was_lost_is_behind_its_watermark() {
 }
 
 #[test]
+fn lost_settlements_are_behind_the_watermark_as_well() {
+    let bench = Bench::new();
+    filled(&bench, 5);
+    let mut store = bench.store();
+    store.settle(&[], Id(3)).unwrap();
+    store.settle(&[settled(1, How::Delivered), settled(2, How::Delivered)], Id(3)).unwrap();
+    store.maintain(at(10), false).unwrap();
+    drop(store);
+    fs::write(bench.file("spool.sqlite-wal"), b"").unwrap();
+    let (mut store, findings) = bench.open();
+    let [Finding::Corrupt { missing, .. }, Finding::InDoubt { rows: 3, .. }] = &findings.0[..] else {
+        panic!("{findings:?}")
+    };
+    assert!(missing.behind);
+    let doubts: Vec<_> = store.next(Id(0), 9, 999).unwrap().iter().map(|row| row.in_doubt).collect();
+    assert_eq!(doubts, [true, true, true, false, false], "who comes back may have been sent, and says so");
+}
+
+#[test]
 fn garbage_in_place_of_the_store_is_set_aside() {
     let bench = Bench::new();
     filled(&bench, 5);
