@@ -21,9 +21,9 @@ use crate::config::Start;
 use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;
 use crate::pool::Standing;
+use crate::snapshot::{Connections, Reach, Snapshot};
 use crate::spool::keeper::{Done, Tool};
 use crate::spool::tools;
-use crate::snapshot::{Connections, Reach, Snapshot};
 
 /// How often a child that was started on demand looks whether anybody still needs it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -185,7 +185,7 @@ impl Control {
     async fn look_for_work(&mut self) {
         let snapshot = self.snapshot().await;
         let Connections { busy, idle, .. } = snapshot.connections;
-        let needed = snapshot.requesters > 0 || busy + idle > 0;
+        let needed = snapshot.requesters > 0 || busy + idle > 0 || snapshot.spool.depth > 0;
         self.idle_looks = if needed { 0 } else { self.idle_looks + 1 };
         if self.idle_looks >= 2 {
             self.retire("nobody needs this host now (start=demand)");

@@ -39,7 +39,8 @@ pub struct Spooler {
     patience: Duration,
     keeper: RefCell<Option<Keeper>>,
     numbers: RefCell<Numbers>,
-    tools: RefCell<BTreeMap<u64, oneshot::Sender<ToolResult>>>,
+    /// Who waits for what came of a tool, and whether that changes the store.
+    tools: RefCell<BTreeMap<u64, (oneshot::Sender<ToolResult>, bool)>>,
     next_ticket: Cell<u64>,
     /// Rung at every answer.
     pub(super) answered: Bell,
@@ -95,10 +96,11 @@ impl Spooler {
 
     /// Asks the store for something on an operator's behalf.
     pub(super) fn tool(&self, tool: Tool, answer: oneshot::Sender<ToolResult>) {
-        let ticket = self.next_ticket.get();
-        self.next_ticket.set(ticket + 1);
         if let Some(keeper) = &*self.keeper.borrow() {
-            self.tools.borrow_mut().insert(ticket, answer);
+            let ticket = self.next_ticket.get();
+            self.next_ticket.set(ticket + 1);
+            let changes = !matches!(&tool, Tool::Command(command) if !command.changes());
+            self.tools.borrow_mut().insert(ticket, (answer, changes));
             keeper.ask(Question::Tool { ticket, tool });
         } else {
             drop(answer.send(Err("the spool cannot be used now; see last_error in the status".to_owned())));
@@ -117,6 +119,19 @@ impl Spooler {
             dead: numbers.dead,
             damaged: numbers.damaged,
             last_error: numbers.last_error.clone().unwrap_or_default(),
+        }
+    }
+
+    /// How long until the oldest request has waited too long; none if none waits.
+    fn expiry(&self) -> Option<Duration> {
+        let oldest = Duration::from_millis(self.numbers.borrow().oldest_ms?);
+        Some((oldest + self.limits.expire).saturating_sub(Duration::from_millis(now_ms())))
+    }
+
+    /// Asks the store to bury what has waited too long. Nobody waits for what comes of it.
+    fn expire(&self) {
+        if let Some(keeper) = &*self.keeper.borrow() {
+            keeper.ask(Question::Tool { ticket: u64::MAX, tool: Tool::Expire });
         }
     }
 
@@ -171,7 +186,7 @@ pub(super) async fn serve(worker: Rc<Worker>, spooler: Rc<Spooler>) {
 /// Carries answers until the last one. Returns whether the store was open at all.
 async fn carry(worker: &Worker, spooler: &Spooler, mut answers: UnboundedReceiver<Answer>) -> bool {
     let mut was_open = false;
-    while let Some(answer) = answers.recv().await {
+    while let Some(answer) = next_answer(spooler, &mut answers).await {
         was_open |= matches!(answer, Answer::Opened { .. });
         match answer {
             Answer::Stopped => break,
@@ -185,6 +200,17 @@ async fn carry(worker: &Worker, spooler: &Spooler, mut answers: UnboundedReceive
         spooler.answered.ring();
     }
     was_open
+}
+
+/// The next answer. Meanwhile the store is asked to bury what has waited too long, when the oldest has.
+async fn next_answer(spooler: &Spooler, answers: &mut UnboundedReceiver<Answer>) -> Option<Answer> {
+    loop {
+        let Some(due) = spooler.expiry() else { return answers.recv().await };
+        match tokio::time::timeout(due.max(SHORTEST), answers.recv()).await {
+            Ok(answer) => return answer,
+            Err(_) => spooler.expire(),
+        }
+    }
 }
 
 fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
@@ -225,8 +251,11 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
         Answer::Tool { ticket, result, numbers } => {
             let waiting = numbers.depth;
             note(worker, spooler, numbers);
-            tell(StoreAnswer::Changed(waiting));
-            if let Some(asker) = spooler.tools.borrow_mut().remove(&ticket) {
+            let asker = spooler.tools.borrow_mut().remove(&ticket);
+            if asker.as_ref().is_none_or(|(_, changes)| *changes) {
+                tell(StoreAnswer::Changed(waiting));
+            }
+            if let Some((asker, _)) = asker {
                 drop(asker.send(result.map_err(|error| error.to_string())));
             }
         }
