@@ -94,7 +94,7 @@ impl Lane {
         if fastrand::u8(0..8) > 0 {
             wait_until("the child is ready", || (self.daemon().host_status("far")["state"] != "starting").then_some(()));
         }
-        child.signal(Signal::SIGKILL);
+        child.kill();
         self.broke();
     }
 
@@ -102,7 +102,7 @@ impl Lane {
     fn kill_parent(&mut self, with_child: bool) {
         let mut daemon = self.daemon.take().expect("one runs");
         if with_child && let Some(child) = daemon.try_child("far") {
-            child.signal(Signal::SIGKILL);
+            child.kill();
         }
         daemon.signal(Signal::SIGKILL);
         daemon.wait();
