@@ -27,6 +27,9 @@ use crate::work::TransactionId;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// How often the log says that the spool is full: at the edge it may be so many times in a second.
+const FULL_AGAIN: Duration = Duration::from_secs(60);
+
 /// What came of a tool.
 pub(super) type ToolResult = Result<Done, String>;
 
@@ -46,6 +49,9 @@ pub struct Spooler {
     pub(super) answered: Bell,
     stopping: Cell<bool>,
     said_backlog: Cell<Option<bool>>,
+    /// Why the last request found no room.
+    full: RefCell<Option<String>>,
+    said_full: Cell<Option<Instant>>,
 }
 
 impl Spooler {
@@ -64,6 +70,8 @@ impl Spooler {
             answered: Bell::default(),
             stopping: Cell::new(false),
             said_backlog: Cell::new(None),
+            full: RefCell::default(),
+            said_full: Cell::new(None),
         }
     }
 
@@ -118,7 +126,7 @@ impl Spooler {
             held: numbers.held,
             dead: numbers.dead,
             damaged: numbers.damaged,
-            last_error: numbers.last_error.clone().unwrap_or_default(),
+            last_error: self.full.borrow().clone().or_else(|| numbers.last_error.clone()).unwrap_or_default(),
         }
     }
 
@@ -133,6 +141,20 @@ impl Spooler {
         if let Some(keeper) = &*self.keeper.borrow() {
             keeper.ask(Question::Tool { ticket: u64::MAX, tool: Tool::Expire });
         }
+    }
+
+    /// Notes whether there was room for the last of these.
+    fn note_room(&self, outcomes: &[(u64, Outcome)]) {
+        let full = match outcomes.last() {
+            Some((_, Outcome::Full(why))) => Some(format!("no request can be stored: {why}")),
+            _ => None,
+        };
+        let is_due = self.said_full.get().is_none_or(|said| said.elapsed() >= FULL_AGAIN);
+        if let Some(why) = full.as_ref().filter(|_| is_due) {
+            warn!("{why}; deferred requests are answered as busy until there is room");
+            self.said_full.set(Some(Instant::now()));
+        }
+        *self.full.borrow_mut() = full;
     }
 
     /// Closes the store cleanly. The next answers are the last.
@@ -228,6 +250,7 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
         }
         Answer::Appended { outcomes, numbers } => {
             note(worker, spooler, numbers);
+            spooler.note_room(&outcomes);
             // All answers of one commit, then each requester is written to once.
             worker.with(|dispatch| {
                 for (ticket, outcome) in outcomes {
@@ -270,6 +293,9 @@ fn note(worker: &Worker, spooler: &Spooler, numbers: Numbers) {
     let waiting = numbers.depth > 0;
     if spooler.said_backlog.replace(Some(waiting)) != Some(waiting) {
         worker.report_backlog(waiting);
+    }
+    if !waiting {
+        *spooler.full.borrow_mut() = None;
     }
     *spooler.numbers.borrow_mut() = numbers;
 }

@@ -31,9 +31,9 @@ mod slow;
 #[cfg(test)]
 mod spool_kills;
 #[cfg(test)]
-mod spool_links;
-#[cfg(test)]
 mod spool_limits;
+#[cfg(test)]
+mod spool_links;
 #[cfg(test)]
 mod spool_tools;
 #[cfg(test)]

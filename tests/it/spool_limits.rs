@@ -29,10 +29,10 @@ fn a_full_spool_is_busy_drains_when_the_host_is_back_and_takes_more_without_a_re
     let mut daemon = Daemon::start(&[&hosts]);
     let child = daemon.child("far");
     let mut requester = daemon.deferred("far", LINE);
-    let (stored, answer) = fill(&mut requester, 1);
+    let (stored, answer) = fill(&mut requester, 1_000_000);
     assert_eq!(answer, "con_busy");
     assert!(stored > 10, "{stored} of a few bytes each fit into 16 KiB");
-    assert_eq!(requester.ask(&tag(1_000_000)), "con_busy", "it stays so, and the requester is not closed");
+    assert_eq!(requester.ask(&tag(9_000_000)), "con_busy", "it stays so, and the requester is not closed");
     let status = daemon.host_status("far");
     assert_eq!(status["spool"]["depth"], stored);
     assert!(status["spool"]["bytes"].as_u64().expect("bytes") <= 16 * 1024, "{status}");
@@ -41,7 +41,9 @@ fn a_full_spool_is_busy_drains_when_the_host_is_back_and_takes_more_without_a_re
     host.command("listen");
     assert!(daemon.place().tieline(&["probe", "far"]).status.success());
     wait_until("the spool has drained", || (depth(&daemon) == 0).then_some(()));
-    assert_eq!(host.tags(), (1..=stored).collect::<Vec<_>>(), "what was refused was never sent");
+    assert_eq!(daemon.host_status("far")["spool"]["last_error"], "");
+    assert!(daemon.place().log().contains("answered as busy until there is room"));
+    assert_eq!(host.tags(), (1_000_000..1_000_000 + stored).collect::<Vec<_>>(), "what was refused was never sent");
     assert!(requester.ask(&tag(2_000_000)).contains(&tag(2_000_000)), "the same requester is served again");
 
     host.command("refuse");

@@ -146,8 +146,7 @@ impl Dispatch {
 
     /// A deferred requester has sent a complete request.
     pub(super) fn request_deferred(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
-        let Some((backlog, storing)) = self.spool.as_ref().map(|spool| (spool.has_backlog(), spool.to_store()))
-        else {
+        let Some((backlog, storing)) = self.spool.as_ref().map(|spool| (spool.has_backlog(), spool.to_store())) else {
             return;
         };
         let up = matches!(self.reach.standing(), Standing::Up | Standing::Untried);

@@ -92,7 +92,9 @@ impl Lane {
         // One that dies before it is ready is started again later and later: mostly it is given that time.
         let child = self.daemon().child("far");
         if fastrand::u8(0..8) > 0 {
-            wait_until("the child is ready", || (self.daemon().host_status("far")["state"] != "starting").then_some(()));
+            wait_until("the child is ready", || {
+                (self.daemon().host_status("far")["state"] != "starting").then_some(())
+            });
         }
         child.kill();
         self.broke();
@@ -157,7 +159,8 @@ impl Lane {
         });
         self.drain();
         let arrivals = self.host.arrivals().into_iter().filter(|(_, tag)| *tag < WRITERS * TAGS).collect();
-        let figures = Evidence { acknowledged, arrivals, breaks: self.breaks.clone(), connections: CONNECTIONS }.judge();
+        let figures =
+            Evidence { acknowledged, arrivals, breaks: self.breaks.clone(), connections: CONNECTIONS }.judge();
         self.daemon.take().expect("one runs").stop();
         figures
     }
