@@ -2,7 +2,7 @@
 //!
 //! Enters: [`Errand`]s, answers of the [`Keeper`]. Leaves: questions to the keeper, [`StoreAnswer`]s to the dispatch.
 //! Promised: the event loop never waits for the disk; a store that cannot be used any more is opened again, by itself and
-//! at most every [`LONGEST`], while undeferred requests are served on.
+//! at most once a minute, while undeferred requests are served on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
