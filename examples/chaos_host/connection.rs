@@ -151,6 +151,8 @@ fn answer_one(mut socket: &File, host: &Host, asked: &Asked, plan: Plan, out: &m
         Fate::Whole => out.extend_from_slice(&reply),
         Fate::Split => split(socket, &reply)?,
         Fate::Twice => socket.write_all(&reply.repeat(2))?,
+        Fate::Transient => out.extend_from_slice(&host.frames.refusal(false)),
+        Fate::Reject => out.extend_from_slice(&host.frames.refusal(true)),
         Fate::Garbage => socket.write_all(host.frames.garbage())?,
         Fate::Hang => {}
         Fate::Endless => endless(socket, host.frames.endless())?,

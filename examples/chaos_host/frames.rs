@@ -54,6 +54,16 @@ impl Frames {
         }
     }
 
+    /// A refusal, for good or for now.
+    pub(crate) fn refusal(self, for_good: bool) -> Vec<u8> {
+        match (self, for_good) {
+            (Self::Resp, true) => b"-ERR no such account\r\n".to_vec(),
+            (Self::Resp, false) => b"-LOADING not yet\r\n".to_vec(),
+            (Self::Line, _) => b"error no such account\n".to_vec(),
+            (Self::Len32, _) => [&21u32.to_be_bytes()[..], b"error no such account"].concat(),
+        }
+    }
+
     /// What no reply begins with. In `line` every line is a reply: there, a line that holds no tag.
     pub(crate) fn garbage(self) -> &'static [u8] {
         match self {

@@ -6,7 +6,8 @@
 //! mood     delay=P:MIN:MAX  MIN..MAX ms late      cut=P   the connection is cut before the reply
 //!          hang=P           no reply, and none    cut_mid=P  … in the midst of the reply
 //!                           to what follows       split=P    the reply comes in random pieces
-//! request  after=MS  size=BYTES  cut  cut_mid  hang  split  endless  garbage  twice
+//!          transient=P      refused for now (resp alone has words for that)
+//! request  after=MS  size=BYTES  cut  cut_mid  hang  split  endless  garbage  twice  transient  reject
 //! ```
 
 use std::sync::RwLock;
@@ -24,6 +25,7 @@ struct Odds {
     cut_mid: f64,
     hang: f64,
     split: f64,
+    transient: f64,
 }
 
 /// What becomes of one reply.
@@ -37,6 +39,10 @@ pub(crate) enum Fate {
     Endless,
     Garbage,
     Twice,
+    /// Refused for now.
+    Transient,
+    /// Refused for good.
+    Reject,
 }
 
 /// One reply as it is going to be.
@@ -83,6 +89,7 @@ impl Odds {
             "cut_mid" => &mut self.cut_mid,
             "hang" => &mut self.hang,
             "split" => &mut self.split,
+            "transient" => &mut self.transient,
             _ => return None,
         } = value.parse().ok()?;
         Some(())
@@ -97,9 +104,13 @@ impl Odds {
 
     fn fate(&self) -> Fate {
         let mut dice = fastrand::f64();
-        for (odds, fate) in
-            [(self.cut, Fate::Cut), (self.cut_mid, Fate::CutMid), (self.hang, Fate::Hang), (self.split, Fate::Split)]
-        {
+        for (odds, fate) in [
+            (self.cut, Fate::Cut),
+            (self.cut_mid, Fate::CutMid),
+            (self.hang, Fate::Hang),
+            (self.split, Fate::Split),
+            (self.transient, Fate::Transient),
+        ] {
             if dice < odds {
                 return fate;
             }
@@ -129,6 +140,8 @@ impl Fate {
             "endless" => Self::Endless,
             "garbage" => Self::Garbage,
             "twice" => Self::Twice,
+            "transient" => Self::Transient,
+            "reject" => Self::Reject,
             _ => return None,
         })
     }

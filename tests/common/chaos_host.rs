@@ -81,6 +81,30 @@ impl ChaosHost {
         counts
     }
 
+    /// How many bytes its list has now: a place in time for [`ChaosHost::arrivals`].
+    pub(crate) fn list_length(&self) -> u64 {
+        fs::metadata(list_in(self.dir.path())).expect("the list").len()
+    }
+
+    /// All that arrived completely, in order: where it stands in the list, and its tag.
+    pub(crate) fn arrivals(&self) -> Vec<(u64, u64)> {
+        let list = fs::read_to_string(list_in(self.dir.path())).expect("the list");
+        let mut at = 0;
+        let mut arrivals = Vec::new();
+        for line in list.split_inclusive('\n') {
+            if let Some(number) = line.trim_end().strip_prefix('<').and_then(|tag| tag.strip_suffix('>')) {
+                arrivals.push((at, number.parse().expect("the number of a tag")));
+            }
+            at += line.len() as u64;
+        }
+        arrivals
+    }
+
+    /// The tags of all that arrived completely, in order.
+    pub(crate) fn tags(&self) -> Vec<u64> {
+        self.arrivals().into_iter().map(|(_, tag)| tag).collect()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         Process(self.process.id() as i32).signal(signal);
     }

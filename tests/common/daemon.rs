@@ -60,6 +60,10 @@ impl Place {
         self.path(&format!("run/{host}.sock"))
     }
 
+    pub(crate) fn deferred_socket(&self, host: &str) -> PathBuf {
+        self.path(&format!("run/{host}.deferred.sock"))
+    }
+
     /// What the daemons of this place have written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
@@ -127,6 +131,10 @@ impl Daemon {
         Requester::connect(&self.socket(host), dialect)
     }
 
+    pub(crate) fn deferred(&self, host: &str, dialect: Dialect) -> Requester {
+        Requester::connect(&self.place.deferred_socket(host), dialect)
+    }
+
     /// `tieline status --json`.
     pub(crate) fn status(&self) -> Value {
         let output = self.place.tieline(&["status", "--json"]);
@@ -180,6 +188,11 @@ impl Daemon {
         self.signal(Signal::SIGTERM);
         let status = self.wait();
         assert!(status.success(), "the daemon ended with {status}");
+    }
+
+    /// Leaves the children of a parent that was killed to themselves: they retire.
+    pub(crate) fn leave(mut self) {
+        self.children.clear();
     }
 
     /// Waits until the daemon has notified its manager of `text`, now or before.

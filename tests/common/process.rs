@@ -14,6 +14,11 @@ impl Process {
         kill(Pid::from_raw(self.0), signal).unwrap_or_else(|e| panic!("signal to {self:?}: {e}"));
     }
 
+    /// Kills it, unless it has ended by itself meanwhile.
+    pub(crate) fn kill(self) {
+        kill(Pid::from_raw(self.0), Signal::SIGKILL).ok();
+    }
+
     /// Whether it runs (a zombie does not).
     pub(crate) fn is_alive(self) -> bool {
         self.status_of("State").is_some_and(|state| !state.starts_with(['Z', 'X']))

@@ -29,6 +29,12 @@ mod signals;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod spool_kills;
+#[cfg(test)]
+mod spool_limits;
+#[cfg(test)]
+mod spool_links;
+#[cfg(test)]
 mod spool_tools;
 #[cfg(test)]
 mod systemd;

@@ -5,7 +5,7 @@
 //! says that they are on disk. The replay goes through the same queue and connections as every other request, on behalf
 //! of a requester of its own, so that its order is kept by the same rules.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Dispatch;
@@ -70,7 +70,15 @@ pub(super) struct Spool {
     storing: VecDeque<(TransactionId, bool)>,
     /// Whether first tries may wait in the queue that must not overtake what is stored.
     sweep: bool,
+    /// What is to be stored, but not before the first tries of the same requester have ended that are in flight: one of
+    /// them may be stored as well, and was written earlier.
+    held: BTreeMap<RequesterId, Held>,
+    /// Whether somebody of those may have nothing in flight any more.
+    release: bool,
 }
+
+/// Requests with whether the first try had sent them.
+type Held = BTreeMap<TransactionId, (Box<[u8]>, bool)>;
 
 impl Spool {
     pub(super) fn alarm(&self, standing: Standing) -> Option<Instant> {
@@ -80,7 +88,12 @@ impl Spool {
 
     /// Whether newcomers must join the tail.
     fn has_backlog(&self) -> bool {
-        !self.open || self.replay.waiting() > 0 || !self.storing.is_empty()
+        !self.open || self.replay.waiting() > 0 || self.to_store() > 0
+    }
+
+    /// How many requests are to be stored.
+    fn to_store(&self) -> usize {
+        self.storing.len() + self.held.values().map(BTreeMap::len).sum::<usize>()
     }
 }
 
@@ -90,7 +103,8 @@ impl Dispatch {
     pub fn open_spool(&mut self, window: usize, hold: bool, longest: Duration) {
         let replayer = self.join();
         let replay = Replay::new(window, hold, longest, 0);
-        self.spool = Some(Spool { replay, replayer, open: false, storing: VecDeque::new(), sweep: false });
+        let (storing, held) = (VecDeque::new(), BTreeMap::new());
+        self.spool = Some(Spool { replay, replayer, open: false, storing, sweep: false, held, release: false });
     }
 
     /// Says that a requester's requests are deferred ones.
@@ -132,8 +146,7 @@ impl Dispatch {
 
     /// A deferred requester has sent a complete request.
     pub(super) fn request_deferred(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
-        let Some((backlog, storing)) = self.spool.as_ref().map(|spool| (spool.has_backlog(), spool.storing.len()))
-        else {
+        let Some((backlog, storing)) = self.spool.as_ref().map(|spool| (spool.has_backlog(), spool.to_store())) else {
             return;
         };
         let up = matches!(self.reach.standing(), Standing::Up | Standing::Untried);
@@ -156,7 +169,8 @@ impl Dispatch {
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
             account.owe(id);
         }
-        self.store(id, request.into(), false);
+        self.store(requester, id, request.into(), false);
+        self.release_held();
     }
 
     /// The end of a deferred transaction that failed.
@@ -217,7 +231,7 @@ impl Dispatch {
     /// Whether no replay is under way, every end is recorded, and nobody waits for the store.
     #[must_use]
     pub fn is_spool_quiet(&self) -> bool {
-        self.spool.as_ref().is_none_or(|spool| !spool.open || spool.replay.is_quiet() && spool.storing.is_empty())
+        self.spool.as_ref().is_none_or(|spool| !spool.open || spool.replay.is_quiet() && spool.to_store() == 0)
     }
 
     /// First tries that wait in the queue must not overtake what is stored.
@@ -242,6 +256,7 @@ impl Dispatch {
             spool.sweep = false;
             self.sweep();
         }
+        self.release_held();
         self.send_replays(now);
         let Some(spool) = &mut self.spool else { return };
         if spool.open {
@@ -311,7 +326,7 @@ impl Dispatch {
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
             account.rename(id, ticket);
         }
-        self.store(ticket, body, in_doubt);
+        self.store(requester, ticket, body, in_doubt);
         self.sweep_later();
     }
 
@@ -320,10 +335,51 @@ impl Dispatch {
         self.transactions.insert(Transaction { requester, accepted: now, phase: Phase::Storing, deferral: None })
     }
 
-    fn store(&mut self, ticket: TransactionId, body: Box<[u8]>, in_doubt: bool) {
-        if let Some(spool) = &mut self.spool {
+    fn store(&mut self, requester: RequesterId, ticket: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+        let in_flight = self.account(requester).is_some_and(|account| account.in_flight > 0);
+        let Some(spool) = &mut self.spool else { return };
+        if in_flight || spool.held.contains_key(&requester) {
+            spool.held.entry(requester).or_default().insert(ticket, (body, in_doubt));
+            spool.release |= !in_flight;
+        } else {
             spool.storing.push_back((ticket, in_doubt));
             self.errands.store.push(Errand::Append { ticket, body, in_doubt });
+        }
+    }
+
+    /// A deferred requester has nothing in flight any more: what was held behind that can be stored.
+    pub(super) fn release_later(&mut self, requester: RequesterId) {
+        if let Some(spool) = &mut self.spool {
+            spool.release |= spool.held.contains_key(&requester);
+        }
+    }
+
+    /// Stores what was held behind first tries that have ended, in the order in which each requester has written it.
+    pub(super) fn release_held(&mut self) {
+        let Some(spool) = &mut self.spool else { return };
+        if !std::mem::take(&mut spool.release) {
+            return;
+        }
+        for (requester, mut held) in std::mem::take(&mut spool.held) {
+            let Some(account) = self.accounts.get(requester.index()).and_then(Option::as_ref) else { continue };
+            if account.in_flight > 0 {
+                spool.held.insert(requester, held);
+                continue;
+            }
+            for ticket in account.awaited() {
+                if let Some((body, in_doubt)) = held.remove(&ticket) {
+                    spool.storing.push_back((ticket, in_doubt));
+                    self.errands.store.push(Errand::Append { ticket, body, in_doubt });
+                }
+            }
+        }
+    }
+
+    /// A requester has left: what was held for it is not stored.
+    pub(super) fn drop_held_of(&mut self, requester: RequesterId) {
+        let held = self.spool.as_mut().and_then(|spool| spool.held.remove(&requester));
+        for ticket in held.unwrap_or_default().into_keys() {
+            self.transactions.remove(ticket);
         }
     }
 

@@ -29,6 +29,7 @@ impl Dispatch {
                 }
             }
         }
+        self.release_held();
         if !self.queue.is_empty() {
             self.pump(now);
         }

@@ -24,6 +24,7 @@ impl Dispatch {
             self.deadlines.remove(queued.0);
             self.transactions.remove(queued);
         }
+        self.drop_held_of(requester);
         for id in account.awaited() {
             // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
             if let Some(transaction) = self.transactions.get_mut(id)
@@ -126,6 +127,7 @@ impl Dispatch {
         if account.in_flight == 0 {
             account.bound = None;
             self.queue.bind(requester, None);
+            self.release_later(requester);
         }
     }
 }

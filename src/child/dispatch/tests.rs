@@ -279,6 +279,34 @@ fn idle_connections_are_closed() {
 }
 
 #[test]
+fn what_follows_a_first_try_in_flight_is_not_stored_before_it() {
+    let (mut d, now) = dispatch(|host| host.pipeline = 1);
+    d.open_spool(1, false, TIMEOUT);
+    d.store_answered(StoreAnswer::Open(0), now);
+    let (r, other, c) = (d.join(), d.join(), open(&mut d, now));
+    [r, other].into_iter().for_each(|each| d.defer(each));
+    d.request(r, b"1\n", now);
+    assert_eq!(sent(&mut d, c, now), "1\n");
+    d.request(r, b"2\n", now);
+    // Something else is stored: no first try may overtake it any more, so that the second request is stored, too.
+    let bodies = |d: &mut Dispatch| -> Vec<Box<[u8]>> {
+        let appended = |errand| match errand {
+            Errand::Append { body, .. } => Some(body),
+            Errand::Replay(_) => None,
+        };
+        std::mem::take(&mut d.errands.store).into_iter().filter_map(appended).collect()
+    };
+    d.store_answered(StoreAnswer::Closed, now);
+    d.request(other, b"x\n", now);
+    d.request(r, b"3\n", now);
+    d.store_answered(StoreAnswer::Open(0), now);
+    assert_eq!(bodies(&mut d), [Box::from(*b"x\n")], "while the first one is under way");
+    d.broke(c, "cut", now);
+    assert_eq!(bodies(&mut d), [b"1\n", b"2\n", b"3\n"].map(|body| Box::from(*body)));
+    assert_eq!(d.tally.outcomes().unknown, 0, "it is stored, and in doubt");
+}
+
+#[test]
 fn a_request_must_be_complete_in_time() {
     let (mut d, now) = dispatch(|_| ());
     let r = d.join();
@@ -515,6 +543,7 @@ impl World {
         let local = &self.requesters[&id];
         let text = std::str::from_utf8(&local.read).unwrap();
         let whole = &text[..text.rfind('\n').map_or(0, |at| at + 1)];
+        let mut last_id = 0;
         for (index, answer) in whole.lines().enumerate() {
             let Some(asked) = local.asked.get(index) else {
                 return Err(TestCaseError::fail(format!("{answer} was never asked for")));
@@ -531,6 +560,8 @@ impl World {
                 _ if local.deferred && answer.starts_with("con_delayed:") => {
                     let id = answer[12..].parse().unwrap();
                     prop_assert_eq!(self.store.acknowledged.get(&id), Some(asked));
+                    prop_assert!(id > last_id, "stored in another order than written: {id} after {last_id}");
+                    last_id = id;
                 }
                 _ => prop_assert_eq!(answer, format!("re:{asked:06}")),
             }
