@@ -2,7 +2,7 @@
 //!
 //! Enters: [`Errand`]s, answers of the [`Keeper`]. Leaves: questions to the keeper, [`StoreAnswer`]s to the dispatch.
 //! Promised: the event loop never waits for the disk; a store that cannot be used any more is opened again, by itself and
-//! at most every [`LONGEST`], while undeferred requests are served on.
+//! at most once a minute, while undeferred requests are served on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -215,7 +215,8 @@ async fn carry(worker: &Worker, spooler: &Spooler, mut answers: UnboundedReceive
             Answer::Broken(error) => {
                 error!("{error}");
                 spooler.numbers.borrow_mut().last_error = Some(error.to_string());
-                break;
+                // Nothing more is asked, but what was asked before is still answered: somebody waits for it.
+                *spooler.keeper.borrow_mut() = None;
             }
             answer => answered(worker, spooler, answer),
         }
@@ -242,9 +243,6 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
         Answer::Opened { findings, numbers } => {
             say(&findings);
             let waiting = numbers.depth;
-            if waiting > 0 {
-                info!("{waiting} deferred requests wait to be replayed");
-            }
             note(worker, spooler, numbers);
             tell(StoreAnswer::Open(waiting));
         }
@@ -291,8 +289,14 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
 /// Keeps the numbers for the status, and tells the parent when a backlog begins or ends.
 fn note(worker: &Worker, spooler: &Spooler, numbers: Numbers) {
     let waiting = numbers.depth > 0;
-    if spooler.said_backlog.replace(Some(waiting)) != Some(waiting) {
+    let said = spooler.said_backlog.replace(Some(waiting));
+    if said != Some(waiting) {
         worker.report_backlog(waiting);
+        match (said, waiting) {
+            (_, true) => info!("deferred requests wait in the spool"),
+            (Some(true), false) => info!("no deferred request waits in the spool any more"),
+            _ => {}
+        }
     }
     if !waiting {
         *spooler.full.borrow_mut() = None;

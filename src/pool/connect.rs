@@ -153,12 +153,21 @@ async fn open_tcp(host: &str, port: u16) -> Result<Stream, ConnectError> {
     let addresses = addresses.map_err(|error| ConnectError::Resolve { name: host.to_owned(), error })?;
     let mut failure = ConnectError::NoAddress { name: host.to_owned() };
     for address in addresses {
-        match TcpStream::connect(address).await.and_then(prepare) {
+        match TcpStream::connect(address).await.and_then(not_to_itself).and_then(prepare) {
             Ok(stream) => return Ok(Stream::Tcp(stream)),
             Err(error) => failure = ConnectError::Connect { at: address.to_string(), error },
         }
     }
     Err(failure)
+}
+
+/// A TCP socket can connect to itself, if the host is on this machine, is down, and its port happens to be chosen as ours
+/// (RFC 9293, simultaneous open): each request would come back as its own reply.
+fn not_to_itself(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 /// Small requests leave at once, and a vanished host is noticed.

@@ -2,7 +2,7 @@
 //!
 //! Enters: rows of the store in the order of their IDs, how each attempt ended, and the time. Leaves: the row to send
 //! now; what is to be asked of the store. Promised: rows are sent in the order of their IDs; a row is sent only after the
-//! store's mark says on disk that it may have been; how it ended is recorded at most [`GROUP`] rows or [`PATIENCE`]
+//! store's mark says on disk that it may have been; how it ended is recorded at most [`GROUP`] rows or 50 ms
 //! later; after a failure that another attempt may mend, nothing is begun until the pause is over, and then the row that
 //! failed goes first.
 

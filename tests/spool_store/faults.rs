@@ -12,18 +12,17 @@ const KINDS: [&str; 4] = ["eio", "enospc", "short", "full"];
 
 #[test]
 fn every_answer_is_the_truth_whichever_write_or_sync_fails() {
+    if let Some(root) = preload::under_the_library() {
+        return under_faults(&root);
+    }
     let root = scratch();
     let step = rounds(1, 1).to_string();
-    if let Some(told) = preload::run("faults::under_faults", root.path(), None, &[("TIELINE_STEP", step)]) {
-        let line = told.lines().find(|line| line.contains("faults told")).expect("a summary").to_owned();
-        println!("{line}");
-    }
+    let test = "faults::every_answer_is_the_truth_whichever_write_or_sync_fails";
+    let told = preload::run(test, root.path(), None, &[("TIELINE_STEP", step)]);
+    println!("{}", told.lines().find(|line| line.contains("faults told")).expect("a summary"));
 }
 
-#[test]
-#[ignore = "run by the test above, under its library"]
-fn under_faults() {
-    let root = std::env::var_os("FAULTIO_ROOT").map(std::path::PathBuf::from).expect("run by the test above");
+fn under_faults(root: &Path) {
     let (mut faults, mut told) = (0, 0);
     for kind in KINDS {
         for nth in 1.. {

@@ -1,7 +1,7 @@
 //! Harnesses that try to break the store: power loss, failing writes and syncs, a full disk, damaged files.
 //!
 //! `TIELINE_LONG=1` for many more rounds of each. Those that watch or break system calls run this program again with a
-//! library (`faultio.c`, built with cc) loaded before the system's; where there is no cc they say so and pass.
+//! library (`faultio.c`, built with cc) loaded before the system's.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests may, and so may their helpers")]
 

@@ -7,13 +7,15 @@
 //!
 //! The way of one transaction: [`Dispatch::request`] gives it to a connection or to the queue → [`Dispatch::wrote`] says
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
-//! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requests`, `replies`,
-//! `breaks`, `expiry`.
+//! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
+//! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` is what the spool adds.
 
 mod breaks;
+mod connections;
 mod deferred;
 mod expiry;
 mod replies;
+mod requesters;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -25,9 +27,9 @@ pub use self::deferred::{Errand, StoreAnswer};
 use super::tally::Tally;
 use crate::config::HostSettings;
 use crate::dialect::Failure;
-use crate::pool::{self, Reach, Slot};
-use crate::requester::{Account, Standing};
-use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions, key};
+use crate::pool::{Reach, Slot};
+use crate::requester::Account;
+use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions};
 
 /// A requester with more unread bytes than this is closed at once.
 const MOST_UNREAD: usize = 64 * 1024 * 1024;
@@ -156,167 +158,6 @@ impl Dispatch {
         &self.reach
     }
 
-    /// A requester joins.
-    pub fn join(&mut self) -> RequesterId {
-        if let Some(index) = self.free_accounts.pop() {
-            self.accounts[index as usize] = Some(Account::default());
-            return RequesterId(index);
-        }
-        self.accounts.push(Some(Account::default()));
-        RequesterId(key(self.accounts.len() - 1))
-    }
-
-    /// A requester has left: what waits for it leaves the queue, what is in flight will be read and dropped.
-    pub fn leave(&mut self, requester: RequesterId) {
-        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::take) else { return };
-        for queued in self.queue.take_all_of(requester) {
-            self.deadlines.remove(queued.0);
-            self.transactions.remove(queued);
-        }
-        self.drop_held_of(requester);
-        for id in account.awaited() {
-            // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
-            if let Some(transaction) = self.transactions.get_mut(id)
-                && transaction.requester == Some(requester)
-            {
-                transaction.requester = None;
-            }
-        }
-        self.intakes.remove(requester.0);
-        self.unread.remove(requester.0);
-        if let Some(connection) = account.bound {
-            self.let_read(connection);
-        }
-        self.free_accounts.push(requester.0);
-        self.transactions.shrink();
-    }
-
-    /// A requester's account.
-    #[must_use]
-    pub fn account(&self, requester: RequesterId) -> Option<&Account> {
-        self.accounts.get(requester.index())?.as_ref()
-    }
-
-    /// How many requesters there are.
-    #[must_use]
-    pub fn requesters(&self) -> usize {
-        self.accounts.len() - self.free_accounts.len() - usize::from(self.spool.is_some())
-    }
-
-    /// A requester took `count` bytes of its replies; called after every attempt to write, also with 0.
-    pub fn took(&mut self, requester: RequesterId, count: usize, now: Instant) {
-        let limit = usize::try_from(self.host.unread).unwrap_or(usize::MAX);
-        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        account.wrote(count);
-        let (unread, bound) = (account.unread(), account.bound);
-        if unread > MOST_UNREAD {
-            account.standing = Standing::Cut;
-        } else if unread > limit {
-            if self.unread.at(requester.0).is_none() {
-                let at = now + self.host.timeout;
-                self.unread.insert(requester.0, at);
-                self.need(at);
-            }
-        } else if self.unread.remove(requester.0)
-            && let Some(connection) = bound
-        {
-            self.let_read(connection);
-        }
-    }
-
-    /// Whether a requester may be read now. If not, it is woken when it may.
-    pub fn may_read(&mut self, requester: RequesterId) -> bool {
-        let (window, unread) = (self.host.window as usize, self.host.unread);
-        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return false };
-        // Half a window must be free again before a paused requester goes on, so that it wakes once for many replies.
-        let most = if account.paused { window / 2 } else { window.saturating_sub(1) };
-        account.paused = account.outstanding() > most || account.unread() as u64 > unread;
-        !account.paused
-    }
-
-    /// The beginning of a request has come, or (`within` false) its end.
-    pub fn within_request(&mut self, requester: RequesterId, within: bool, now: Instant) {
-        if !within {
-            self.intakes.remove(requester.0);
-        } else if self.intakes.at(requester.0).is_none() {
-            let at = now + self.host.timeout;
-            self.intakes.insert(requester.0, at);
-            self.need(at);
-        }
-    }
-
-    /// A requester sends no more: it is closed when it is owed nothing.
-    pub fn close(&mut self, requester: RequesterId) {
-        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
-            account.standing = account.standing.max(Standing::Closing);
-            self.dirty(requester);
-        }
-    }
-
-    /// When the next attempt to connect is to be made; `None` if none is wanted.
-    #[must_use]
-    pub fn next_attempt(&self, now: Instant) -> Option<Instant> {
-        let live = self.live();
-        if self.attempt.under_way || live >= self.host.connections as usize {
-            return None;
-        }
-        let failing = matches!(self.reach.standing(), pool::Standing::Failing | pool::Standing::Dead);
-        let alone = live == 0 && (failing || !self.queue.is_empty());
-        let wanted = alone || self.attempt.asked || self.attempt.strained || self.queue.waits_for_any();
-        wanted.then(|| self.reach.not_before().map_or(now, |at| at.max(now)))
-    }
-
-    /// An attempt to connect begins.
-    pub fn attempt_begins(&mut self) {
-        self.attempt = Attempt { under_way: true, strained: false, asked: false };
-    }
-
-    /// Somebody asked to try the host now.
-    pub fn probe(&mut self, now: Instant) {
-        self.reach.hurry(now);
-        self.attempt.asked = true;
-        self.errands.connect = true;
-    }
-
-    /// An attempt succeeded. Returns the connection's number.
-    pub fn opened(&mut self, now: Instant) -> ConnectionId {
-        let slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
-        let free = self.slots.iter().position(|place| matches!(place, Place::Free));
-        let index = free.unwrap_or_else(|| {
-            self.slots.push(Place::Free);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Place::Open(Box::new(slot));
-        self.attempt.under_way = false;
-        self.attempts += 1;
-        let back = self.reach.standing() != pool::Standing::Up;
-        self.errands.reach |= back;
-        self.reach.connected();
-        self.need(now + self.host.idle);
-        self.pump(now);
-        if back {
-            self.host_is_back(now);
-        }
-        self.errands.connect = true;
-        ConnectionId(key(index))
-    }
-
-    /// A connection's task has let go of it: its number may be given to the next one.
-    pub fn released(&mut self, connection: ConnectionId) {
-        if let Some(place) = self.slots.get_mut(connection.index()) {
-            *place = Place::Free;
-        }
-    }
-
-    /// Why a connection has ended, and what that cost; `None` while it is open.
-    #[must_use]
-    pub fn ended(&self, connection: ConnectionId) -> Option<(&str, Cost)> {
-        match self.slots.get(connection.index()) {
-            Some(Place::Ended(reason, cost)) => Some((reason, *cost)),
-            _ => None,
-        }
-    }
-
     /// When [`Dispatch::expire`] is to be called next.
     #[must_use]
     pub fn alarm(&self) -> Option<Instant> {
@@ -362,22 +203,6 @@ impl Dispatch {
         }
     }
 
-    /// Puts a requester into the list of those to be flushed.
-    fn dirty(&mut self, requester: RequesterId) {
-        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && !std::mem::replace(&mut account.dirty, true)
-        {
-            self.errands.flush.push(requester);
-        }
-    }
-
-    /// Says that a requester is being flushed, so that it may be put into the list again.
-    pub fn flushing(&mut self, requester: RequesterId) {
-        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
-            account.dirty = false;
-        }
-    }
-
     /// Ends a transaction that is in no table but the account's: with its requester's failure, or in the spool.
     fn fail(&mut self, requester: RequesterId, id: TransactionId, deferral: Deferred, failure: Failure, why: &str) {
         if let Some(deferral) = deferral {
@@ -404,17 +229,6 @@ impl Dispatch {
         };
         let detail = format!("host \"{name}\" ({address}): {why}; {remedy}");
         self.host.dialect.failure(failure, &detail, out);
-    }
-
-    /// One transaction of `requester` is in flight no longer.
-    fn landed(&mut self, requester: RequesterId) {
-        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        account.in_flight = account.in_flight.saturating_sub(1);
-        if account.in_flight == 0 {
-            account.bound = None;
-            self.queue.bind(requester, None);
-            self.release_later(requester);
-        }
     }
 
     /// The connection to which the reply of a transaction is still to come.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Address;
 use crate::dialect::Dialect;
+use crate::pool;
+use crate::requester::Standing;
 use crate::spool::replay::{Ask, Record, Row};
 
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,73 @@
+//! Connections: when one more is wanted, and how it opens and is let go.
+
+use std::time::Instant;
+
+use super::{Attempt, Cost, Dispatch, Place};
+use crate::pool::{self, Slot};
+use crate::work::{ConnectionId, key};
+
+impl Dispatch {
+    /// When the next attempt to connect is to be made; `None` if none is wanted.
+    #[must_use]
+    pub fn next_attempt(&self, now: Instant) -> Option<Instant> {
+        let live = self.live();
+        if self.attempt.under_way || live >= self.host.connections as usize {
+            return None;
+        }
+        let failing = matches!(self.reach.standing(), pool::Standing::Failing | pool::Standing::Dead);
+        let alone = live == 0 && (failing || !self.queue.is_empty());
+        let wanted = alone || self.attempt.asked || self.attempt.strained || self.queue.waits_for_any();
+        wanted.then(|| self.reach.not_before().map_or(now, |at| at.max(now)))
+    }
+
+    /// An attempt to connect begins.
+    pub fn attempt_begins(&mut self) {
+        self.attempt = Attempt { under_way: true, strained: false, asked: false };
+    }
+
+    /// Somebody asked to try the host now.
+    pub fn probe(&mut self, now: Instant) {
+        self.reach.hurry(now);
+        self.attempt.asked = true;
+        self.errands.connect = true;
+    }
+
+    /// An attempt succeeded. Returns the connection's number.
+    pub fn opened(&mut self, now: Instant) -> ConnectionId {
+        let slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
+        let free = self.slots.iter().position(|place| matches!(place, Place::Free));
+        let index = free.unwrap_or_else(|| {
+            self.slots.push(Place::Free);
+            self.slots.len() - 1
+        });
+        self.slots[index] = Place::Open(Box::new(slot));
+        self.attempt.under_way = false;
+        self.attempts += 1;
+        let back = self.reach.standing() != pool::Standing::Up;
+        self.errands.reach |= back;
+        self.reach.connected();
+        self.need(now + self.host.idle);
+        self.pump(now);
+        if back {
+            self.host_is_back(now);
+        }
+        self.errands.connect = true;
+        ConnectionId(key(index))
+    }
+
+    /// A connection's task has let go of it: its number may be given to the next one.
+    pub fn released(&mut self, connection: ConnectionId) {
+        if let Some(place) = self.slots.get_mut(connection.index()) {
+            *place = Place::Free;
+        }
+    }
+
+    /// Why a connection has ended, and what that cost; `None` while it is open.
+    #[must_use]
+    pub fn ended(&self, connection: ConnectionId) -> Option<(&str, Cost)> {
+        match self.slots.get(connection.index()) {
+            Some(Place::Ended(reason, cost)) => Some((reason, *cost)),
+            _ => None,
+        }
+    }
+}
