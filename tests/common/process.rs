@@ -10,8 +10,12 @@ use nix::unistd::Pid;
 pub(crate) struct Process(pub(crate) i32);
 
 impl Process {
+    /// Sends a signal. After SIGSTOP it waits until every thread has stopped: kill(2) does not.
     pub(crate) fn signal(self, signal: Signal) {
         kill(Pid::from_raw(self.0), signal).unwrap_or_else(|e| panic!("signal to {self:?}: {e}"));
+        if signal == Signal::SIGSTOP {
+            super::wait_until("every thread has stopped", || self.is_stopped().then_some(()));
+        }
     }
 
     /// Kills it, unless it has ended by itself meanwhile.
@@ -24,9 +28,13 @@ impl Process {
         self.status_of("State").is_some_and(|state| !state.starts_with(['Z', 'X']))
     }
 
-    /// Whether it has stopped.
+    /// Whether all its threads have stopped.
     pub(crate) fn is_stopped(self) -> bool {
-        self.status_of("State").is_some_and(|state| state.starts_with('T'))
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        let states: Vec<_> = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok()).collect();
+        // The state stands behind the name, which stands in parentheses (proc_pid_stat(5)).
+        let is_stopped = |stat: &String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+        !states.is_empty() && states.iter().all(is_stopped)
     }
 
     /// Its children.
