@@ -137,16 +137,9 @@ impl Seat {
     }
 
     async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
+        let spooler = self.spool.map(|dir| Spooler::new(dir, &self.host));
         let worker = Rc::new(Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports));
-        if let Some(dir) = self.spool {
-            open_spool(&worker, dir);
-        }
-        for inherited in self.listeners {
-            let listener = Listener::adopt(inherited).map_err(ChildError::Listener)?;
-            tokio::task::spawn_local(listener::accept(Rc::clone(&worker), listener));
-        }
-        tokio::task::spawn_local(connect::serve(Rc::clone(&worker)));
-        tokio::task::spawn_local(expire(Rc::clone(&worker)));
+        begin(&worker, spooler, self.listeners).map_err(ChildError::Listener)?;
         tokio::task::spawn_local(beside);
         let mut orders = self.orders;
         while obey(&worker, orders.recv().await) {}
@@ -166,12 +159,26 @@ impl Seat {
     }
 }
 
-fn open_spool(worker: &Rc<Worker>, dir: PathBuf) {
-    let spooler = worker.with(|dispatch| {
-        let host = dispatch.host().clone();
-        dispatch.open_spool(host.replay_window as usize, host.hold_in_doubt, host.replay_backoff);
-        Rc::new(Spooler::new(dir, &host))
+/// Begins all that a worker does by itself, in tasks of the current event loop.
+fn begin(worker: &Rc<Worker>, spooler: Option<Spooler>, listeners: Vec<Inherited>) -> io::Result<()> {
+    if let Some(spooler) = spooler {
+        open_spool(worker, spooler);
+    }
+    for inherited in listeners {
+        tokio::task::spawn_local(listener::accept(Rc::clone(worker), Listener::adopt(inherited)?));
+    }
+    tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
+    tokio::task::spawn_local(expire(Rc::clone(worker)));
+    Ok(())
+}
+
+fn open_spool(worker: &Rc<Worker>, spooler: Spooler) {
+    worker.with(|dispatch| {
+        let host = dispatch.host();
+        let (window, hold, longest) = (host.replay_window as usize, host.hold_in_doubt, host.replay_backoff);
+        dispatch.open_spool(window, hold, longest);
     });
+    let spooler = Rc::new(spooler);
     worker.set_spooler(Rc::clone(&spooler));
     tokio::task::spawn_local(spooler::serve(Rc::clone(worker), spooler));
 }
@@ -262,3 +269,6 @@ async fn expire(worker: Rc<Worker>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

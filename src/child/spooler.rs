@@ -6,11 +6,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -30,16 +32,17 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// How often the log says that the spool is full: at the edge it may be so many times in a second.
 const FULL_AGAIN: Duration = Duration::from_secs(60);
 
+/// Starts the thread that owns the store. Answers to the channel; called again when the store could not be used.
+pub(super) type Start = Box<dyn Fn(UnboundedSender<Answer>) -> io::Result<Keeper>>;
+
 /// What came of a tool.
 pub(super) type ToolResult = Result<Done, String>;
 
 /// See the head of this file.
-#[derive(Debug)]
 pub struct Spooler {
-    dir: PathBuf,
-    limits: Limits,
-    /// How long to wait for a predecessor's lock.
-    patience: Duration,
+    start: Start,
+    /// How long a request may wait.
+    expire_after: Duration,
     keeper: RefCell<Option<Keeper>>,
     numbers: RefCell<Numbers>,
     /// Who waits for what came of a tool, and whether that changes the store.
@@ -59,10 +62,16 @@ impl Spooler {
     #[must_use]
     pub fn new(dir: PathBuf, host: &HostSettings) -> Self {
         let (max_bytes, expire, hold_in_doubt) = (host.spool_max, host.expire, host.hold_in_doubt);
+        let limits = Limits { max_bytes, expire, hold_in_doubt, ..Limits::default() };
+        let patience = host.timeout;
+        Self::with_keeper(Box::new(move |answers| Keeper::of_store(&dir, limits, patience, answers)), expire)
+    }
+
+    /// With whatever keeper `start` starts; requests wait for `expire_after` at most.
+    pub(super) fn with_keeper(start: Start, expire_after: Duration) -> Self {
         Self {
-            dir,
-            limits: Limits { max_bytes, expire, hold_in_doubt, ..Limits::default() },
-            patience: host.timeout,
+            start,
+            expire_after,
             keeper: RefCell::default(),
             numbers: RefCell::default(),
             tools: RefCell::default(),
@@ -133,7 +142,7 @@ impl Spooler {
     /// How long until the oldest request has waited too long; none if none waits.
     fn expiry(&self) -> Option<Duration> {
         let oldest = Duration::from_millis(self.numbers.borrow().oldest_ms?);
-        Some((oldest + self.limits.expire).saturating_sub(Duration::from_millis(now_ms())))
+        Some((oldest + self.expire_after).saturating_sub(Duration::from_millis(now_ms())))
     }
 
     /// Asks the store to bury what has waited too long. Nobody waits for what comes of it.
@@ -176,12 +185,18 @@ impl Spooler {
     }
 }
 
+impl fmt::Debug for Spooler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spooler").field("numbers", &self.numbers).finish_non_exhaustive()
+    }
+}
+
 /// Keeps the store open, and carries its answers to the dispatch, until it was stopped.
 pub(super) async fn serve(worker: Rc<Worker>, spooler: Rc<Spooler>) {
     let mut pause = SHORTEST;
     while !spooler.stopping.get() {
         let (answers, receiver) = unbounded_channel();
-        let started = Keeper::of_store(&spooler.dir, spooler.limits, spooler.patience, answers);
+        let started = (spooler.start)(answers);
         match started {
             Ok(keeper) => {
                 *spooler.keeper.borrow_mut() = Some(keeper);
@@ -288,6 +303,10 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
 
 /// Keeps the numbers for the status, and tells the parent when a backlog begins or ends.
 fn note(worker: &Worker, spooler: &Spooler, numbers: Numbers) {
+    if spooler.has_stopped() {
+        // A store that cannot be used any more has no numbers: the last ones are kept, and why it is so.
+        return;
+    }
     let waiting = numbers.depth > 0;
     let said = spooler.said_backlog.replace(Some(waiting));
     if said != Some(waiting) {

@@ -87,5 +87,5 @@ fn after_a_graceful_stop_within_a_replay_nothing_arrives_twice_and_nothing_is_mi
     }
     assert_eq!(host.tags(), (1..=ALL).collect::<Vec<_>>(), "each once, in order, over {stops} stops");
     assert!(stops > 3, "{stops} stops while something waited");
-    assert!(place.log().contains("deferred requests wait to be replayed"), "the log mentions the backlog");
+    assert!(place.log().contains("deferred requests wait in the spool"), "the log mentions the backlog");
 }

@@ -1,7 +1,7 @@
 //! `tieline demo-host`: the small host of the demo, a process of its own so that it can be killed for real.
 //!
-//! Enters: lines over TCP. Leaves: for each line `question WORDS` the line `answer WORDS`, [`DELAY`] after it came. On
-//! standard output: `listening PORT`, then `connections OPEN` whenever that number has changed. Promised: it ends when
+//! Enters: lines over TCP. Leaves: for each line `question WORDS` the line `answer WORDS`, [`DELAY`] after it came; for
+//! `order WORDS` the line `taken WORDS`; for `orders` the line `orders: WORDS, WORDS…`, as they came. On standard output: `listening PORT`, then `connections OPEN` whenever that number has changed. Promised: it ends when
 //! its standard input does, so that it outlives no demo.
 //!
 //! The answer differs from the question on purpose: nobody can take a question that came back for an answer.
@@ -54,13 +54,13 @@ fn serve(listener: TcpListener) -> io::Result<()> {
 }
 
 fn accept(listener: &TcpListener) {
-    let open = Arc::new(Mutex::new(0));
+    let (open, orders) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
     for stream in listener.incoming().flatten() {
-        let open = Arc::clone(&open);
+        let (open, orders) = (Arc::clone(&open), Arc::clone(&orders));
         thread::spawn(move || {
             count(&open, 1);
             // Whoever broke the connection knows why.
-            answer_all(stream).ok();
+            answer_all(stream, &orders).ok();
             count(&open, -1);
         });
     }
@@ -79,7 +79,7 @@ fn tell(line: &str) {
     writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
-fn answer_all(mut stream: TcpStream) -> io::Result<()> {
+fn answer_all(mut stream: TcpStream, orders: &Mutex<Vec<u8>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut chunk, mut questions, mut answers) = (vec![0; 64 * 1024], Vec::new(), Vec::new());
     loop {
@@ -89,20 +89,29 @@ fn answer_all(mut stream: TcpStream) -> io::Result<()> {
         }
         questions.extend_from_slice(&chunk[..count]);
         thread::sleep(DELAY);
-        answer(&mut questions, &mut answers);
+        if let Ok(mut orders) = orders.lock() {
+            answer(&mut questions, &mut answers, &mut orders);
+        }
         stream.write_all(&answers)?;
         answers.clear();
     }
 }
 
-/// Appends an answer to each whole line of `questions`, and takes these lines away.
-fn answer(questions: &mut Vec<u8>, answers: &mut Vec<u8>) {
+/// Appends an answer to each whole line of `questions`, and takes these lines away. `orders` is what was ordered so far.
+fn answer(questions: &mut Vec<u8>, answers: &mut Vec<u8>, orders: &mut Vec<u8>) {
     let end = memchr::memrchr(b'\n', questions).map_or(0, |lf| lf + 1);
-    for question in questions[..end].split_inclusive(|&byte| byte == b'\n') {
-        match question.strip_prefix(b"question ") {
-            Some(words) => answers.extend([b"answer ", words].concat()),
-            None => answers.extend_from_slice(b"that is no question\n"),
+    for question in questions[..end].split(|&byte| byte == b'\n').take(memchr::memchr_iter(b'\n', questions).count()) {
+        if let Some(words) = question.strip_prefix(b"question ") {
+            answers.extend([b"answer ", words].concat());
+        } else if let Some(words) = question.strip_prefix(b"order ") {
+            orders.extend([if orders.is_empty() { &b" "[..] } else { b", " }, words].concat());
+            answers.extend([b"taken ", words].concat());
+        } else if question == b"orders" {
+            answers.extend([b"orders:", &orders[..]].concat());
+        } else {
+            answers.extend_from_slice(b"that is no question");
         }
+        answers.push(b'\n');
     }
     questions.drain(..end);
 }
@@ -114,8 +123,15 @@ mod tests {
     #[test]
     fn whole_lines_are_answered_and_the_rest_is_kept() {
         let (mut questions, mut answers) = (b"question 1 2\nhello\n\nquestion 3".to_vec(), Vec::new());
-        answer(&mut questions, &mut answers);
+        answer(&mut questions, &mut answers, &mut Vec::new());
         assert_eq!(answers, b"answer 1 2\nthat is no question\nthat is no question\n");
         assert_eq!(questions, b"question 3");
+    }
+
+    #[test]
+    fn orders_are_taken_and_told_as_they_came() {
+        let (mut questions, mut answers) = (b"orders\norder one tea\norder two\norders\n".to_vec(), Vec::new());
+        answer(&mut questions, &mut answers, &mut Vec::new());
+        assert_eq!(answers, b"orders:\ntaken one tea\ntaken two\norders: one tea, two\n");
     }
 }

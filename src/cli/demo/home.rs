@@ -47,6 +47,10 @@ impl Home {
         self.0.join(format!("run/{host}.sock"))
     }
 
+    pub(super) fn deferred_socket(&self, host: &str) -> PathBuf {
+        self.0.join(format!("run/{host}.deferred.sock"))
+    }
+
     pub(super) fn log(&self) -> PathBuf {
         self.0.join("log")
     }

@@ -8,7 +8,7 @@
 //! - [`story`] — the acts, in order
 //! - [`echo`] — a small host, run as a process of its own; [`host`] — that process from outside
 //! - [`daemon`] — `tieline run` and the commands, as a user would run them; [`home`] — the directory they use
-//! - [`crowd`] — a hundred requesters; [`figures`] — what they heard
+//! - [`crowd`] — a hundred requesters; [`figures`] — what they heard; [`orders`] — writes that must not be lost
 //! - [`stage`] — how it is told; [`trouble`] — why it ended early; [`process`] — nothing started is left
 
 mod crowd;
@@ -17,6 +17,7 @@ pub(super) mod echo;
 mod figures;
 mod home;
 mod host;
+mod orders;
 mod process;
 mod stage;
 mod story;

@@ -1,4 +1,4 @@
-//! The story: seven acts, each of which shows something and sees to it that it is true.
+//! The story: eight acts, each of which shows something and sees to it that it is true.
 //!
 //! Enters: a directory. Leaves: what happened, told to the [`Stage`]; or the [`Trouble`] that ended it.
 
@@ -9,6 +9,7 @@ use super::daemon::Daemon;
 use super::figures::{Counts, Figures};
 use super::home::Home;
 use super::host::Host;
+use super::orders::{self, ORDERS};
 use super::stage::{Stage, count, time};
 use super::trouble::Trouble;
 
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The options of the host; fewer transactions in flight than requesters, so that some wait in the queue.
-const OPTIONS: &str = "connections=4 pipeline=16 retries=3 connect_timeout=1s timeout=5s";
+const OPTIONS: &str = "deferred connections=4 pipeline=16 retries=3 connect_timeout=1s timeout=5s";
 
 /// Who plays.
 struct Cast {
@@ -50,6 +51,7 @@ pub(super) async fn tell(stage: &mut Stage, home: &Home) -> Result<(), Trouble> 
     let crowd = Crowd::gather(&home.socket("demo"), REQUESTERS as usize).await?;
     good_times(stage, &cast, &crowd).await?;
     the_host_dies(stage, &mut cast, &crowd).await?;
+    writes_that_must_not_be_lost(stage, home, &cast).await?;
     the_host_is_back(stage, &mut cast, &crowd).await?;
     the_status(stage, &cast, crowd).await?;
     the_end(stage, home, cast)
@@ -130,6 +132,38 @@ async fn the_host_dies(stage: &mut Stage, cast: &mut Cast, crowd: &Crowd) -> Res
     only_what_must_fail(&first, &later, half)
 }
 
+async fn writes_that_must_not_be_lost(stage: &mut Stage, home: &Home, cast: &Cast) -> Result<(), Trouble> {
+    stage.act("Writes that must not be lost")?;
+    stage.say(
+        "`deferred` in hosts.tab gives the host a second socket. What is written there while the host is away is",
+    )?;
+    stage.say("stored on disk first, then answered con_delayed and its number:")?;
+    stage.say(&home.deferred_socket("demo").display().to_string())?;
+    let answers = orders::write(&home.deferred_socket("demo")).await?;
+    for (order, answer) in ORDERS.iter().zip(&answers) {
+        stage.figure(answer, &format!("order {order}"))?;
+    }
+    orders::all_are_stored(&answers)?;
+    let depth = orders::waiting(&cast.daemon).await?;
+    Trouble::unless(depth == ORDERS.len() as u64, || format!("{depth} orders wait in the spool"))?;
+    stage.command("tieline spool list demo")?;
+    stage.print(&cast.daemon.command(&["spool", "list", "demo"]).await?)
+}
+
+/// The host is a new process: what it knows of the orders, it was told in the replay.
+async fn the_orders_arrive(stage: &Stage, cast: &Cast) -> Result<(), Trouble> {
+    orders::replayed(&cast.daemon).await?;
+    stage.say(&format!(
+        "The {} orders were replayed as soon as it was back. The host is asked what it has:",
+        ORDERS.len()
+    ))?;
+    stage.command("tieline send demo orders")?;
+    let told = cast.daemon.command(&["send", "demo", "orders"]).await?;
+    stage.say(&told)?;
+    let expected = format!("orders: {}\n", ORDERS.join(", "));
+    Trouble::unless(told == expected, || format!("the host must have each order once and in order, but has {told}"))
+}
+
 async fn the_host_is_back(stage: &mut Stage, cast: &mut Cast, crowd: &Crowd) -> Result<(), Trouble> {
     stage.act("The host is back")?;
     cast.host = Host::start(cast.host.port()).await?;
@@ -153,7 +187,8 @@ async fn the_host_is_back(stage: &mut Stage, cast: &mut Cast, crowd: &Crowd) -> 
     let figures = crowd.take()?;
     tell_answers(stage, &figures)?;
     all_is_well(&figures.counts)?;
-    few_connections(cast.host.most_connections())
+    few_connections(cast.host.most_connections())?;
+    the_orders_arrive(stage, cast).await
 }
 
 async fn the_status(stage: &mut Stage, cast: &Cast, crowd: Crowd) -> Result<(), Trouble> {
@@ -163,9 +198,13 @@ async fn the_status(stage: &mut Stage, cast: &Cast, crowd: Crowd) -> Result<(), 
     let heard = crowd.leave().await?;
     let host = cast.daemon.host().await?.ok_or_else(|| Trouble::Untrue("the status has no host".to_owned()))?;
     let told = host.outcomes;
-    // One more answer: the one to `tieline send`.
-    let (ours, theirs) = ([heard.answers + 1, heard.lost, heard.unknown], [told.replies, told.lost, told.unknown]);
-    Trouble::unless(ours == theirs, || format!("replies, lost and unknown: heard {ours:?}, in the status {theirs:?}"))?;
+    // More answers: the two to `tieline send`, and those that the replay has heard.
+    let stored = ORDERS.len() as u64;
+    let ours = [heard.answers + 2 + stored, heard.lost, heard.unknown, stored];
+    let theirs = [told.replies, told.lost, told.unknown, told.delayed];
+    Trouble::unless(ours == theirs, || {
+        format!("replies, lost, unknown and delayed: heard {ours:?}, in the status {theirs:?}")
+    })?;
     stage.say(&format!(
         "All have left. They heard {} answers, {} con_lost and {} con_unknown: one for each question, and just what",
         count(heard.answers),

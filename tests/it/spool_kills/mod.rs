@@ -176,8 +176,9 @@ fn whatever_is_killed_what_was_acknowledged_arrives_in_order_and_only_what_was_i
         threads.into_iter().map(|thread| thread.join().expect("all was right")).collect()
     });
     println!("{} kills in {:.1?}", kills * LANES, start.elapsed());
-    println!("{all:#?}");
     let sum = |figure: fn(&Figures) -> usize| all.iter().map(figure).sum::<usize>();
     let (replies, delayed, repeated) = (sum(|all| all.replies), sum(|all| all.delayed), sum(|all| all.repeated));
+    let most = all.iter().map(|all| all.most_repeated_after_a_break).max().unwrap_or(0);
+    println!("{replies} replies, {delayed} delayed, {repeated} of them twice, at most {most} after one break");
     assert!(replies > 100 && delayed > 100 && repeated > 0, "too little happened: nothing is shown");
 }
