@@ -1,6 +1,7 @@
 //! How fast the spool takes and how fast it gives back: `cargo bench --bench spool`.
 //!
-//! Enters: nothing, or `BENCH_DIR`, a directory on the disk in question. Leaves: tables on standard output, and whether
+//! Enters: nothing, or `BENCH_DIR`, a directory on the disk in question, and after `--` the word `accept` or `replay` for
+//! that half alone. Leaves: tables on standard output, and whether
 //! the aims are reached. Promised: everything that is compared is measured in the same run, on the same file system, in
 //! turns (A B C, A B C, …), each time with a fresh process in an empty directory; what is not installed is named.
 
@@ -30,11 +31,18 @@ const ROUNDS: usize = 3;
 
 fn main() {
     // `cargo test --all-targets` runs benchmarks too, without this word: nobody waits for them then.
-    if !std::env::args().any(|word| word == "--bench") {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let says = |word: &str| words.iter().any(|other| other == word);
+    if !says("--bench") {
         return;
     }
     machine::describe();
-    let mut aims = accept::measure();
-    aims.extend(replay::measure());
+    let mut aims = Vec::new();
+    if !says("replay") {
+        aims.extend(accept::measure());
+    }
+    if !says("accept") {
+        aims.extend(replay::measure());
+    }
     table::print_aims(&aims);
 }

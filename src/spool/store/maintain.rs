@@ -16,6 +16,9 @@ const WATERMARK_EVERY: u64 = 1_000;
 const LONGEST_WAL: u64 = 64 << 20;
 /// The same where the disk has been full: a WAL that cannot be played for want of room could not be shortened either.
 const LONGEST_WAL_ON_FULL_DISK: u64 = 1 << 20;
+/// After so many commits the WAL is played even while work comes, so that it is written from its start again: on ext4 a
+/// sync of a file that grows takes twice as long as one of a file that is overwritten.
+const COMMITS_UNPLAYED: u64 = 256;
 /// How often a missing ballast is tried again.
 const BALLAST_EVERY: u64 = 60_000;
 /// An empty store above this many bytes gives its pages back.
@@ -27,18 +30,19 @@ pub(super) struct Chores {
     watermark_at: u64,
     ballast_at: u64,
     ballast_missing: bool,
-    /// Whether something was committed since the last watermark, and since the last checkpoint.
+    /// Whether something was committed since the last watermark.
     unmarked: bool,
-    unplayed: bool,
+    /// Commits since the last checkpoint.
+    unplayed: u64,
 }
 
 impl Chores {
     pub(super) fn new(now: u64) -> Self {
-        Self { watermark_at: 0, ballast_at: now, ballast_missing: false, unmarked: true, unplayed: true }
+        Self { watermark_at: 0, ballast_at: now, ballast_missing: false, unmarked: true, unplayed: 1 }
     }
 
     pub(super) fn committed(&mut self) {
-        (self.unmarked, self.unplayed) = (true, true);
+        (self.unmarked, self.unplayed) = (true, self.unplayed + 1);
     }
 
     pub(super) fn ballast_missing(&mut self) {
@@ -54,13 +58,13 @@ impl Store {
         let now = millis(now);
         let until = |last: u64, every: u64| every.saturating_sub(now.saturating_sub(last));
         let watermark = self.chores.unmarked.then(|| until(self.chores.watermark_at, WATERMARK_EVERY));
-        let checkpoint = self.chores.unplayed.then_some(WATERMARK_EVERY);
+        let checkpoint = (self.chores.unplayed > 0).then_some(WATERMARK_EVERY);
         let ballast = self.chores.ballast_missing.then(|| until(self.chores.ballast_at, BALLAST_EVERY));
         [watermark, checkpoint, ballast].into_iter().flatten().min().map(Duration::from_millis)
     }
 
-    /// Does what is due: the watermark at most once a second, a checkpoint when nothing came for a while (`idle`) or the
-    /// WAL is long, the ballast when there is room again.
+    /// Does what is due: the watermark at most once a second, a checkpoint when nothing came for a while (`idle`) or much
+    /// was committed, the ballast when there is room again.
     ///
     /// # Errors
     /// When the disk refuses; [`StoreError::closes`] says whether the store must be opened again.
@@ -79,9 +83,10 @@ impl Store {
             self.write_watermark(now)?;
         }
         let longest = if self.chores.ballast_missing { LONGEST_WAL_ON_FULL_DISK } else { LONGEST_WAL };
-        if self.chores.unplayed && size(&self.files.wal()) > longest {
+        let unplayed = self.chores.unplayed;
+        if unplayed > 0 && size(&self.files.wal()) > longest {
             self.checkpoint("TRUNCATE")?;
-        } else if self.chores.unplayed && idle {
+        } else if unplayed >= COMMITS_UNPLAYED || (unplayed > 0 && idle) {
             self.checkpoint("PASSIVE")?;
         }
         if idle && self.state.rows() == 0 && size(&self.files.db()) > EMPTY_AND_LARGE {
@@ -123,14 +128,14 @@ impl Store {
         }
         match played {
             Ok(()) => {
-                self.chores.unplayed = false;
+                self.chores.unplayed = 0;
                 Ok(())
             }
             Err(trouble) if trouble.kind() == Kind::Damage => self.recover(&trouble.reason()),
             Err(trouble) => {
                 if trouble.kind() == Kind::Full {
                     // It works from the WAL as well as before. The next commit brings the next try.
-                    self.chores.unplayed = false;
+                    self.chores.unplayed = 0;
                 } else {
                     self.db = None;
                 }
