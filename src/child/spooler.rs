@@ -21,7 +21,7 @@ use super::worker::{Bell, Worker};
 use crate::config::HostSettings;
 use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::{Answer, Done, Keeper, Outcome, Question, Tool};
-use crate::spool::replay::{Ask, FETCH_BYTES, GROUP, Record, Row};
+use crate::spool::replay::{Ask, FETCH_BYTES, FETCH_ROWS, Record, Row};
 use crate::spool::store::{Findings, How, Id, Limits, Numbers, Pending, Settled, StoreError};
 use crate::work::TransactionId;
 
@@ -90,7 +90,9 @@ impl Spooler {
             Errand::Append { ticket, body, in_doubt } => {
                 Question::Append { ticket: u64::from(ticket.0), body: body.into_vec(), accepted_ms: now_ms(), in_doubt }
             }
-            Errand::Replay(Ask::Fetch(after)) => Question::Next { after: Id(after), rows: GROUP, bytes: FETCH_BYTES },
+            Errand::Replay(Ask::Fetch(after)) => {
+                Question::Next { after: Id(after), rows: FETCH_ROWS, bytes: FETCH_BYTES }
+            }
             Errand::Replay(Ask::Record(ends, mark)) => {
                 let settled = ends.into_iter().map(|(id, end)| Settled { id: Id(id), how: how(end) }).collect();
                 Question::Settle { ticket: 0, settled, sent_up_to: Id(mark) }

@@ -9,8 +9,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Rows whose end is recorded in one commit, at most; and so far ahead the mark is set.
+/// Rows whose end is recorded in one commit; and so far ahead, but for a window, the mark is set.
 pub const GROUP: usize = 64;
+
+/// Rows that are asked for at once.
+pub const FETCH_ROWS: usize = 256;
 
 /// How long an end may wait for others to be recorded with.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -82,6 +85,8 @@ pub struct Replay {
     oldest_end: Option<Instant>,
     /// On disk: rows up to here may have been sent.
     mark: Id,
+    /// The mark that was asked for last. The store sets none beyond its last row.
+    asked: Id,
     /// What is being recorded now, and the mark.
     recording: Option<(Vec<(Id, Record)>, Id)>,
     fetching: bool,
@@ -113,6 +118,7 @@ impl Replay {
             ends: Vec::new(),
             oldest_end: None,
             mark: 0,
+            asked: 0,
             recording: None,
             fetching: false,
             stale: false,
@@ -272,12 +278,17 @@ impl Replay {
             || self.ends.len() >= GROUP
             || self.oldest_end.is_some_and(|at| now >= at + PATIENCE);
         let drained = !self.ends.is_empty() && self.waiting == 0;
-        let unmarked = !self.closing && self.ready.front().is_some_and(|row| row.id > self.mark);
+        // A window before the mark is reached, so that sending goes on while the next one is written.
+        let ahead = self.window as u64 - 1;
+        let needed = |row: &Row| row.id > self.mark || row.id + ahead > self.mark.max(self.asked);
+        let unmarked = !self.closing && self.ready.front().is_some_and(needed);
         if self.recording.is_none() && (due || drained || unmarked) {
-            // IDs are given in a row, so this is what the next GROUP rows can have.
-            let mark = self.ready.front().map_or(self.mark, |row| (row.id + GROUP as u64 - 1).max(self.mark));
+            // IDs are given in a row, so this is what the next GROUP rows and a window can have.
+            let far = |row: &Row| row.id + ahead + GROUP as u64 - 1;
+            let mark = self.ready.front().map_or(self.mark, |row| far(row).max(self.mark));
             let ends = std::mem::take(&mut self.ends);
             self.recording = Some((ends.clone(), mark));
+            self.asked = mark;
             self.oldest_end = None;
             asks.push(Ask::Record(ends, mark));
         }
@@ -444,6 +455,36 @@ mod tests {
         replay.ended(7, End::Unknown("cut".to_owned()), now, 0.0);
         assert_eq!(replay.ask(now).last(), Some(&Ask::Record(vec![(7, Record::Unknown("cut".to_owned()))], 70)));
         assert_eq!(replay.waiting(), 0);
+    }
+
+    #[test]
+    fn a_mark_that_ends_with_the_store_is_not_asked_for_again_while_the_host_is_away() {
+        let mut replay = Replay::new(64, false, Duration::from_secs(60), 1);
+        let now = Instant::now();
+        assert_eq!(replay.ask(now), [Ask::Fetch(0)]);
+        replay.fetched(vec![Row { id: 7, body: Box::default() }]);
+        assert_eq!(replay.ask(now), [Ask::Fetch(7), Ask::Record(Vec::new(), 133)]);
+        replay.recorded(7);
+        replay.fetched(Vec::new());
+        assert_eq!(replay.ask(now), []);
+    }
+
+    #[test]
+    fn with_a_window_the_next_mark_is_asked_for_before_the_last_one_is_reached() {
+        let mut replay = Replay::new(4, false, Duration::from_secs(60), 200);
+        let now = Instant::now();
+        replay.ask(now);
+        replay.fetched((1..=200).map(|id| Row { id, body: Box::default() }).collect());
+        assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 67)]);
+        replay.recorded(67);
+        for id in 1..=63 {
+            assert_eq!(replay.next(now).map(|row| row.id), Some(id));
+            assert_eq!(replay.ask(now), [], "at row {id}");
+            replay.under_way.clear();
+        }
+        assert_eq!(replay.next(now).map(|row| row.id), Some(64));
+        assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 131)]);
+        assert_eq!(replay.next(now).map(|row| row.id), Some(65), "sending goes on meanwhile");
     }
 
     proptest! {

@@ -20,6 +20,9 @@ const WATERMARK_EVERY: u64 = 1_000;
 const LONGEST_WAL: u64 = 64 << 20;
 /// Without a ballast, or with a small one, this much of a WAL may wait to be played.
 const LEAST_UNPLAYED: u64 = 128 << 10;
+/// After so many commits the WAL is played even while work comes, so that it is written from its start again: on ext4 a
+/// sync of a file that grows takes twice as long as one of a file that is overwritten.
+const COMMITS_UNPLAYED: u64 = 256;
 /// How often a missing ballast is tried again.
 const BALLAST_EVERY: u64 = 60_000;
 /// An empty store above this many bytes gives its pages back; where the disk was full a smaller one does.
@@ -31,9 +34,10 @@ pub(super) struct Chores {
     watermark_at: u64,
     ballast_at: u64,
     ballast_missing: bool,
-    /// Whether something was committed since the last watermark, and since the last checkpoint.
+    /// Whether something was committed since the last watermark.
     unmarked: bool,
-    unplayed: bool,
+    /// Commits since the last checkpoint.
+    unplayed: u64,
     /// About how many bytes of the WAL were not played.
     unplayed_bytes: u64,
 }
@@ -45,14 +49,14 @@ impl Chores {
             ballast_at: now,
             ballast_missing: false,
             unmarked: true,
-            unplayed: true,
+            unplayed: 1,
             unplayed_bytes: 0,
         }
     }
 
     /// A commit that moved rows of so many bytes: with their pages, and those of totals and tables.
     pub(super) fn committed(&mut self, moved: u64) {
-        (self.unmarked, self.unplayed) = (true, true);
+        (self.unmarked, self.unplayed) = (true, self.unplayed + 1);
         self.unplayed_bytes = self.unplayed_bytes.saturating_add(5 * 4120 + 2 * moved);
     }
 
@@ -69,13 +73,13 @@ impl Store {
         let now = millis(now);
         let until = |last: u64, every: u64| every.saturating_sub(now.saturating_sub(last));
         let watermark = self.chores.unmarked.then(|| until(self.chores.watermark_at, WATERMARK_EVERY));
-        let checkpoint = self.chores.unplayed.then_some(WATERMARK_EVERY);
+        let checkpoint = (self.chores.unplayed > 0).then_some(WATERMARK_EVERY);
         let ballast = self.chores.ballast_missing.then(|| until(self.chores.ballast_at, BALLAST_EVERY));
         [watermark, checkpoint, ballast].into_iter().flatten().min().map(Duration::from_millis)
     }
 
-    /// Does what is due: the watermark at most once a second, a checkpoint when nothing came for a while (`idle`) or the
-    /// WAL is long, the ballast when there is room again.
+    /// Does what is due: the watermark at most once a second, a checkpoint when nothing came for a while (`idle`) or much
+    /// was committed, the ballast when there is room again.
     ///
     /// # Errors
     /// When the disk refuses; [`StoreError::closes`] says whether the store must be opened again.
@@ -94,9 +98,11 @@ impl Store {
             self.write_watermark(now)?;
         }
         let most = (self.limits.ballast / 2).max(LEAST_UNPLAYED);
-        if self.chores.unplayed && size(&self.files.wal()) > LONGEST_WAL {
+        let unplayed = self.chores.unplayed;
+        let much = unplayed >= COMMITS_UNPLAYED || self.chores.unplayed_bytes > most;
+        if unplayed > 0 && size(&self.files.wal()) > LONGEST_WAL {
             self.checkpoint("TRUNCATE")?;
-        } else if self.chores.unplayed && (idle || self.chores.unplayed_bytes > most) {
+        } else if unplayed > 0 && (idle || much) {
             self.checkpoint("PASSIVE")?;
         }
         let large = if self.chores.ballast_missing { LEAST_UNPLAYED } else { EMPTY_AND_LARGE };
@@ -139,14 +145,14 @@ impl Store {
         }
         match played {
             Ok(()) => {
-                (self.chores.unplayed, self.chores.unplayed_bytes) = (false, 0);
+                (self.chores.unplayed, self.chores.unplayed_bytes) = (0, 0);
                 Ok(())
             }
             Err(trouble) if trouble.kind() == Kind::Damage => self.recover(&trouble.reason()),
             Err(trouble) => {
                 if trouble.kind() == Kind::Full {
                     // It works from the WAL as well as before. The next commit brings the next try.
-                    self.chores.unplayed = false;
+                    self.chores.unplayed = 0;
                 } else {
                     self.db = None;
                 }

@@ -27,14 +27,28 @@ impl Store {
         }
         let (since, hold) = (wall_ms(), self.limits.hold_in_doubt);
         self.change_on_full_disk("settle in", &|db, state| {
-            for one in settled {
-                settle(db, state, one, since, hold)?;
+            let mut rest = settled;
+            while let Some((one, others)) = rest.split_first() {
+                let run = delivered_run(rest);
+                rest = if run > 1 && row::remove_run(db, state, one.id.0, run as u64)? {
+                    &rest[run..]
+                } else {
+                    settle(db, state, one, since, hold)?;
+                    others
+                };
             }
             state.sent_up_to = mark;
             if settled.is_empty() { Ok(()) } else { state.find_head(db) }
         })?;
         Ok(Id(mark))
     }
+}
+
+/// How many at the front were delivered and have IDs in a row: nearly always all of them.
+fn delivered_run(settled: &[Settled]) -> usize {
+    let Some(first) = settled.first() else { return 0 };
+    let ids = first.id.0..;
+    settled.iter().zip(ids).take_while(|(one, id)| one.how == How::Delivered && one.id.0 == *id).count()
 }
 
 fn settle(db: &Connection, state: &mut State, settled: &Settled, since: u64, hold: bool) -> Result<(), Trouble> {

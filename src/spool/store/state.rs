@@ -137,6 +137,13 @@ impl State {
         self.in_doubt = self.in_doubt.saturating_sub(u64::from(in_doubt && state.counts_doubt()));
     }
 
+    /// So many rows that waited went at once, with what they cost together and how many of them were in doubt.
+    pub(super) fn run_went(&mut self, count: u64, cost: u64, in_doubt: u64) {
+        self.pending = self.pending.saturating_sub(count);
+        self.bytes = self.bytes.saturating_sub(cost);
+        self.in_doubt = self.in_doubt.saturating_sub(in_doubt);
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.pending + self.held + self.dead + self.damaged
     }

@@ -291,6 +291,22 @@ fn a_long_wal_is_truncated_and_an_empty_store_gives_its_pages_back() {
 }
 
 #[test]
+fn the_wal_is_written_from_its_start_again_while_requests_keep_coming() {
+    let bench = Bench::new();
+    let mut store = bench.store();
+    let mut fill = |commits: usize| {
+        for _ in 0..commits {
+            put(&mut store, b"row");
+            store.maintain(at(0), false).unwrap();
+        }
+        fs::metadata(bench.file("spool.sqlite-wal")).unwrap().len()
+    };
+    let once = fill(300);
+    assert!(once > 0);
+    assert!(fill(1500) < 2 * once, "it grows on");
+}
+
+#[test]
 fn a_row_delivered_while_it_was_held_or_dropped_by_hand_leaves_in_peace() {
     let bench = Bench::new();
     let mut store = bench.store();
