@@ -48,9 +48,7 @@ impl Rival {
     fn words(self) -> (Vec<u8>, &'static [u8]) {
         let body = "x".repeat(REQUEST);
         match self {
-            Self::Redis => {
-                (format!("*3\r\n$5\r\nRPUSH\r\n$1\r\nq\r\n${REQUEST}\r\n{body}\r\n").into_bytes(), b":")
-            }
+            Self::Redis => (format!("*3\r\n$5\r\nRPUSH\r\n$1\r\nq\r\n${REQUEST}\r\n{body}\r\n").into_bytes(), b":"),
             Self::Beanstalkd => (format!("put 0 0 60 {REQUEST}\r\n{body}\r\n").into_bytes(), b"INSERTED "),
         }
     }

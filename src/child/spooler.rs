@@ -72,7 +72,9 @@ impl Spooler {
             Errand::Append { ticket, body, in_doubt } => {
                 Question::Append { ticket: u64::from(ticket.0), body: body.into_vec(), accepted_ms: now_ms(), in_doubt }
             }
-            Errand::Replay(Ask::Fetch(after)) => Question::Next { after: Id(after), rows: FETCH_ROWS, bytes: FETCH_BYTES },
+            Errand::Replay(Ask::Fetch(after)) => {
+                Question::Next { after: Id(after), rows: FETCH_ROWS, bytes: FETCH_BYTES }
+            }
             Errand::Replay(Ask::Record(ends, mark)) => {
                 let settled = ends.into_iter().map(|(id, end)| Settled { id: Id(id), how: how(end) }).collect();
                 Question::Settle { ticket: 0, settled, sent_up_to: Id(mark) }
