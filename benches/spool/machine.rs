@@ -34,9 +34,15 @@ pub(crate) fn describe() {
     println!("- Linux {}, {filesystem} ({options})", read("/proc/sys/kernel/osrelease").trim());
     println!("- {}", version("redis-server", &["--version"]));
     println!("- {}", version("beanstalkd", &["-v"]));
+    println!("- load average before: {}", load_average());
     if filesystem == "tmpfs" {
         println!("- WARNING: this is memory, not a disk: set BENCH_DIR to a directory on a disk");
     }
+}
+
+/// Of the last minute: what else the machine had to do.
+pub(crate) fn load_average() -> String {
+    read("/proc/loadavg").split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 fn read(path: &str) -> String {
