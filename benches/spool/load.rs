@@ -73,14 +73,17 @@ fn alone(from: Instant, until: Instant, exchange: Exchange<'_>) -> Vec<Duration>
 }
 
 async fn together(requesters: usize, from: Instant, until: Instant, exchange: Exchange<'_>) -> Vec<Duration> {
-    let (socket, request, answer) = (exchange.socket.to_owned(), exchange.request.to_vec(), exchange.answer.to_vec());
-    let shared: std::sync::Arc<(std::path::PathBuf, Vec<u8>, Vec<u8>)> = (socket, request, answer).into();
+    let shared = std::sync::Arc::new((exchange.request.to_vec(), exchange.answer.to_vec()));
     let tasks: Vec<_> = (0..requesters)
         .map(|_| {
             let shared = shared.clone();
+            // Connecting blocks: many at once would else be refused while the queue of the listener is full.
+            let stream = UnixStream::connect(exchange.socket).expect("it takes requesters");
+            stream.set_nonblocking(true).expect("a socket can be set so");
+            let stream = tokio::net::UnixStream::from_std(stream).expect("the event loop takes it");
             tokio::spawn(async move {
-                let (socket, request, answer) = &*shared;
-                one_of_many(from, until, Exchange { socket, request, answer }).await
+                let (request, answer) = &*shared;
+                one_of_many(stream, from, until, (request, answer)).await
             })
         })
         .collect();
@@ -91,19 +94,23 @@ async fn together(requesters: usize, from: Instant, until: Instant, exchange: Ex
     all
 }
 
-async fn one_of_many(from: Instant, until: Instant, exchange: Exchange<'_>) -> Vec<Duration> {
-    let mut stream = tokio::net::UnixStream::connect(exchange.socket).await.expect("it takes requesters");
+async fn one_of_many(
+    mut stream: tokio::net::UnixStream,
+    from: Instant,
+    until: Instant,
+    (request, answer): (&[u8], &[u8]),
+) -> Vec<Duration> {
     let (mut latencies, mut line) = (Vec::new(), [0; 256]);
     loop {
         let begun = Instant::now();
-        stream.write_all(exchange.request).await.expect("it takes a request");
+        stream.write_all(request).await.expect("it takes a request");
         let mut got = 0;
         while got == 0 || line[got - 1] != b'\n' {
             let more = stream.read(&mut line[got..]).await.expect("it answers");
             assert!(more > 0, "it hung up");
             got += more;
         }
-        check(&line[..got], exchange.answer);
+        check(&line[..got], answer);
         if !note(begun, from, until, &mut latencies) {
             return latencies;
         }
