@@ -3,16 +3,24 @@
 //! Enters: a path. Leaves: a lock that is held as long as the value lives, or who holds it.
 //!
 //! The file holds the parent's process ID in decimal and a line feed. What counts is the lock (flock(2)), which ends
-//! with its process however that ends: a file left behind by SIGKILL hinders nobody.
+//! with its process however that ends: a file left behind by SIGKILL hinders nobody. A child that was just forked shares
+//! the lock until its exec, so that a parent that is killed then seems to hold it a moment longer: that is waited for.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use thiserror::Error;
+
+/// How long a lock is waited for whose holder is dead.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the pid file could not be had.
 #[derive(Debug, Error)]
@@ -56,9 +64,16 @@ impl PidFile {
     /// When another process holds it, or the file system refuses.
     pub fn acquire(path: &Path) -> Result<Self, PidFileError> {
         let fail = |what, source| PidFileError::Io { what, path: path.to_owned(), source };
+        let begun = Instant::now();
         let mut file = loop {
             let file = open(path).map_err(|error| fail("open", error))?;
-            let file = lock(path, file)?;
+            let file = match lock(path, file) {
+                Err(PidFileError::Held { holder: Some(pid), .. }) if is_gone(pid) && begun.elapsed() < PATIENCE => {
+                    sleep(Duration::from_millis(5));
+                    continue;
+                }
+                other => other?,
+            };
             // The holder before us may have removed the file between our open and our lock; then we hold a lock on a
             // file that has no name, and the next start would not see it.
             if still_named(path, &file) {
@@ -90,6 +105,10 @@ fn lock(path: &Path, file: File) -> Result<Flock<File>, PidFileError> {
         Errno::EWOULDBLOCK => PidFileError::Held { path: path.to_owned(), holder: read_pid(file) },
         other => PidFileError::Io { what: "lock", path: path.to_owned(), source: other.into() },
     })
+}
+
+fn is_gone(pid: i32) -> bool {
+    pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
 fn still_named(path: &Path, file: &File) -> bool {
@@ -137,6 +156,20 @@ mod tests {
         let held = PidFile::acquire(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(held);
+    }
+
+    #[test]
+    fn a_lock_that_outlives_its_holder_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tieline.pid");
+        let mut holder = std::process::Command::new("true").spawn().unwrap();
+        holder.wait().unwrap();
+        fs::write(&path, format!("{}\n", holder.id())).unwrap();
+        let heir = lock(&path, open(&path).unwrap()).unwrap();
+        let waiting = std::thread::spawn(move || PidFile::acquire(&path));
+        sleep(Duration::from_millis(20));
+        drop(heir);
+        waiting.join().unwrap().unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tieline::dialect::Dialect;
 
-use super::Process;
+use super::{Process, wait_until};
 
 /// A running host; gone when dropped.
 pub(crate) struct ChaosHost {
@@ -103,6 +103,13 @@ impl ChaosHost {
     /// The tags of all that arrived completely, in order.
     pub(crate) fn tags(&self) -> Vec<u64> {
         self.arrivals().into_iter().map(|(_, tag)| tag).collect()
+    }
+
+    /// Stops it by SIGSTOP, and returns when it has stopped: that takes all its threads a moment.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let process = Process(self.process.id() as i32);
+        wait_until("the host has stopped", || process.is_stopped().then_some(()));
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

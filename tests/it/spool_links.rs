@@ -2,6 +2,7 @@
 //! never. The requester is told the truth, the order is kept, and the replay goes on as soon as the host is well.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -115,12 +116,33 @@ fn a_host_that_hangs_gets_again_what_it_may_have_executed_and_nothing_else_twice
 }
 
 #[test]
+fn a_replay_that_pauses_after_failures_goes_on_at_once_when_the_host_is_back() {
+    let mut host = ChaosHost::start(Dialect::Line);
+    host.command("mood cut=1");
+    let options = "deferred retries=1 connect_timeout=1s connections=1";
+    let daemon = start(&format!("far {} line {options}", host.address()));
+    let mut requester = daemon.deferred("far", Dialect::Line);
+    store(&mut requester, Dialect::Line, 1..4, 1);
+    // Each failure doubles the pause: after the third replay it is at least 2 s long.
+    wait_until("the replay has failed again and again", || (host.tags().len() >= 4).then_some(()));
+    host.command("refuse");
+    host.command("mood");
+    host.command("listen");
+    let back = Instant::now();
+    wait_until("the host is reached", || daemon.place().tieline(&["probe", "far"]).status.success().then_some(()));
+    wait_until_empty(&daemon);
+    assert!(back.elapsed() < Duration::from_millis(1500), "it took {:?}", back.elapsed());
+    assert_eq!(first_arrivals(&host), numbers(1..=3));
+    daemon.stop();
+}
+
+#[test]
 fn a_host_that_is_stopped_and_goes_on_gets_everything_in_order() {
     let host = ChaosHost::start(Dialect::Line);
     let daemon = start(&far(&host, Dialect::Line, "timeout=300ms connections=2"));
     let mut requester = daemon.deferred("far", Dialect::Line);
     assert!(requester.ask(&tag(1)).contains(&tag(1)), "all is well");
-    host.signal(Signal::SIGSTOP);
+    host.stop();
     store(&mut requester, Dialect::Line, 2..12, 1);
     host.signal(Signal::SIGCONT);
     wait_until_empty(&daemon);
