@@ -161,12 +161,11 @@ fn a_host_that_cuts_in_mid_reply_gets_everything_and_in_order() {
         host.command("mood cut_mid=0.3");
         wait_until_empty(&daemon);
         assert_eq!(first_arrivals(&host), numbers(1..=40), "{dialect:?}");
-        let last: Vec<u64> = {
-            let mut tags = host.tags();
-            tags.dedup();
-            tags
-        };
-        assert_eq!(last, numbers(1..=40), "{dialect:?}: with one at a time nothing passes what is sent again");
+        let mut tags = host.tags();
+        let repeated = tags.iter().filter(|tag| **tag > 1).count() - 39;
+        assert!(repeated > 0, "{dialect:?}: what was cut off is sent again by the replay");
+        tags.dedup();
+        assert_eq!(tags, numbers(1..=40), "{dialect:?}: with one at a time nothing passes what is sent again");
         daemon.stop();
     }
 }
