@@ -55,6 +55,9 @@ enum Command {
     Send {
         /// Its name in hosts.tab
         host: String,
+        /// To its socket for deferred requests: what cannot be carried now is stored and answered delayed
+        #[arg(long)]
+        deferred: bool,
         /// One request; standard input if there is none
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         request: Vec<OsString>,
@@ -97,7 +100,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Check => check::run(config),
         Command::Status { json, host } => status::run(config, json, host),
         Command::Probe { host } => probe::run(config, &host),
-        Command::Send { host, request } => send::run(config, &host, &request),
+        Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
@@ -135,7 +138,9 @@ mod tests {
     #[test]
     fn a_request_may_look_like_an_option_and_the_configuration_may_stand_anywhere() {
         let words = ["tieline", "send", "cache", "SET", "key", "-1", "--config"];
-        let Command::Send { host, request } = Arguments::try_parse_from(words).unwrap().command else { panic!() };
+        let Command::Send { host, request, deferred: false } = Arguments::try_parse_from(words).unwrap().command else {
+            panic!()
+        };
         assert_eq!((host.as_str(), request.len()), ("cache", 4));
         let arguments = Arguments::try_parse_from(["tieline", "status", "--config", "x", "--json"]).unwrap();
         assert_eq!(arguments.config, Some(PathBuf::from("x")));

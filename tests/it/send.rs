@@ -90,6 +90,18 @@ fn a_reply_larger_than_any_buffer_is_printed_whole() {
 }
 
 #[test]
+fn a_deferred_request_is_stored_while_the_host_is_away() {
+    let mut host = ChaosHost::start(Dialect::Line);
+    host.command("refuse");
+    let line = format!("far {} line deferred", host.address());
+    let daemon = Daemon::start(&[&line, "near 127.0.0.1:1 line"]);
+    assert_eq!(replies(&send_input(daemon.place(), &["far", "--deferred", "<1>"], b"")), "con_delayed:1\n");
+    assert_eq!(replies(&send_input(daemon.place(), &["--deferred", "far"], b"<2>\n")), "con_delayed:2\n");
+    let (code, complaint) = failure(&send_input(daemon.place(), &["near", "--deferred", "<3>"], b""));
+    assert_eq!((code, complaint.contains("give it the option deferred")), (Some(64), true), "{complaint}");
+}
+
+#[test]
 fn what_was_never_sent_ends_with_75_and_what_may_have_been_executed_with_74() {
     let mut host = ChaosHost::start(Dialect::Line);
     let options = "connections=1 queue=1 timeout=1s retries=2";

@@ -42,7 +42,7 @@ Replies go to standard output: for line as they are; for len32 the body; for res
 else bare values, one per line. Failures go to standard error.
 
 Exit code:
-   0  the host has answered every request
+   0  the host has answered every request, or (--deferred) it is stored
   64  a request is none, is too large or is not allowed; or no host has this name
   69  no daemon is there
   74  a request was sent and has no reply: it may have been executed
@@ -63,6 +63,8 @@ enum SendError {
          start it anew"
     )]
     NotServed { name: String, path: PathBuf },
+    #[error("host {0} has no socket for deferred requests; give it the option deferred in hosts.tab")]
+    NotDeferred(String),
     #[error("{0}")]
     Unfit(#[from] Unfit),
     #[error("cannot read standard input: {0}")]
@@ -75,15 +77,15 @@ impl SendError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Daemon(error) => error.exit_code(),
-            Self::UnknownHost { .. } | Self::Unfit(_) => exit::USAGE,
+            Self::UnknownHost { .. } | Self::NotDeferred(_) | Self::Unfit(_) => exit::USAGE,
             Self::NotServed { .. } => exit::UNAVAILABLE,
             Self::Input(_) | Self::Io { .. } => exit::IOERR,
         }
     }
 }
 
-pub(super) fn run(config: Option<&Path>, host: &str, words: &[OsString]) -> u8 {
-    match send(config, host, words) {
+pub(super) fn run(config: Option<&Path>, host: &str, deferred: bool, words: &[OsString]) -> u8 {
+    match send(config, host, deferred, words) {
         Ok(verdict) => verdict.exit_code(),
         Err(error) => {
             complain(&error.to_string());
@@ -92,11 +94,14 @@ pub(super) fn run(config: Option<&Path>, host: &str, words: &[OsString]) -> u8 {
     }
 }
 
-fn send(config: Option<&Path>, name: &str, words: &[OsString]) -> Result<Verdict, SendError> {
+fn send(config: Option<&Path>, name: &str, deferred: bool, words: &[OsString]) -> Result<Verdict, SendError> {
     let settings = config::load(config).map_err(AskError::from)?;
     let host = find(&settings, name)?;
     let source = source(host, words)?;
-    let stream = connect(&settings, config, name)?;
+    if deferred && !host.deferred {
+        return Err(SendError::NotDeferred(name.to_owned()));
+    }
+    let stream = connect(&settings, config, name, deferred)?;
     let (out, mut err) = (io::stdout(), io::stderr());
     let to_terminal = out.is_terminal();
     let sinks = Sinks { out: &mut out.lock(), err: &mut err, to_terminal };
@@ -124,8 +129,9 @@ fn source(host: &HostSettings, words: &[OsString]) -> Result<Source, SendError> 
     Ok(Source::Words(requests::from_words(host.dialect, words, host.max_request)?))
 }
 
-fn connect(settings: &Settings, config: Option<&Path>, name: &str) -> Result<UnixStream, SendError> {
-    let path = settings.daemon.host_socket(name);
+fn connect(settings: &Settings, config: Option<&Path>, name: &str, deferred: bool) -> Result<UnixStream, SendError> {
+    let daemon = &settings.daemon;
+    let path = if deferred { daemon.deferred_socket(name) } else { daemon.host_socket(name) };
     UnixStream::connect(&path).map_err(|source| {
         if source.kind() == ErrorKind::PermissionDenied {
             return AskError::Permission { path }.into();

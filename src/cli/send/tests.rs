@@ -187,7 +187,7 @@ fn an_unknown_host_is_told_with_the_known_ones() {
     std::fs::write(&file, "[daemon]\nrun_dir = 'run'\nspool_dir = 'spool'\n").unwrap();
     std::fs::write(dir.path().join("hosts.tab"), "a h:1 line\nb h:2 resp\n").unwrap();
     let told = |name: &str| {
-        let error = send(Some(&file), name, &["x".into()]).unwrap_err();
+        let error = send(Some(&file), name, false, &["x".into()]).unwrap_err();
         (error.exit_code(), error.to_string())
     };
     assert_eq!(told("c"), (64, "no host is called c; there are: a, b".to_owned()));
