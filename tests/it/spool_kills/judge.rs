@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::requesters::Told;
 
-/// The rows whose end is recorded in one commit, and the one on its way (`src/spool/replay.rs`).
-const IN_DOUBT: usize = 64 + 1;
+/// The rows whose end is recorded in one commit (`src/spool/replay.rs`). Those on their way come besides.
+const RECORDED: usize = 64;
 
 /// All that is known of a run.
 pub(super) struct Evidence {
@@ -20,6 +20,8 @@ pub(super) struct Evidence {
     pub(super) breaks: Vec<u64>,
     /// First tries that can have been in doubt at a break.
     pub(super) connections: usize,
+    /// Replays on their way at once.
+    pub(super) window: usize,
 }
 
 /// What a run has shown, in numbers.
@@ -48,7 +50,7 @@ impl Evidence {
         }
         let repeated = self.repeated();
         let most = repeated.iter().copied().max().unwrap_or(0);
-        assert!(most <= IN_DOUBT + self.connections, "{most} arrived twice after one break");
+        assert!(most <= RECORDED + self.window + self.connections, "{most} arrived twice after one break");
         let delayed = by_id.len();
         let replies = self.told().count() - delayed;
         Figures { replies, delayed, repeated: repeated.iter().sum(), most_repeated_after_a_break: most }
@@ -121,7 +123,7 @@ mod tests {
 
     fn evidence(arrived: &[u64], breaks: &[u64], told: &[(u64, Told)]) -> Evidence {
         let arrivals = arrived.iter().zip(0..).map(|(tag, place)| (place, *tag)).collect();
-        Evidence { acknowledged: vec![told.to_vec()], arrivals, breaks: breaks.to_vec(), connections: 1 }
+        Evidence { acknowledged: vec![told.to_vec()], arrivals, breaks: breaks.to_vec(), connections: 1, window: 1 }
     }
 
     #[test]

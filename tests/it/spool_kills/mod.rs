@@ -24,6 +24,8 @@ const LANES: u64 = 4;
 /// Deferred requesters of each.
 const WRITERS: u64 = 6;
 const CONNECTIONS: usize = 3;
+/// Replays on their way at once, and requests on one connection, of every other daemon; of the rest one.
+const WINDOW: usize = 16;
 /// A replay that stands still for so long is a failure, however long it takes as a whole.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
@@ -39,17 +41,19 @@ struct Lane {
     host: ChaosHost,
     host_is_away: bool,
     breaks: Vec<u64>,
+    window: usize,
 }
 
 impl Lane {
-    fn new() -> Self {
+    fn new(window: usize) -> Self {
         let host = ChaosHost::start(Dialect::Line);
         let place = Place::new(&[&format!(
-            "far {} line deferred connections={CONNECTIONS} retries=1 connect_timeout=1s timeout=20s",
+            "far {} line deferred connections={CONNECTIONS} retries=1 connect_timeout=1s timeout=20s \
+             pipeline={window} replay_window={window}",
             host.address()
         )]);
         let daemon = Some(place.start());
-        Self { place, daemon, host, host_is_away: false, breaks: Vec::new() }
+        Self { place, daemon, host, host_is_away: false, breaks: Vec::new(), window }
     }
 
     /// Something has just broken: what was under way is in doubt.
@@ -159,8 +163,14 @@ impl Lane {
         });
         self.drain();
         let arrivals = self.host.arrivals().into_iter().filter(|(_, tag)| *tag < WRITERS * TAGS).collect();
-        let figures =
-            Evidence { acknowledged, arrivals, breaks: self.breaks.clone(), connections: CONNECTIONS }.judge();
+        let figures = Evidence {
+            acknowledged,
+            arrivals,
+            breaks: self.breaks.clone(),
+            connections: CONNECTIONS * self.window,
+            window: self.window,
+        }
+        .judge();
         self.daemon.take().expect("one runs").stop();
         figures
     }
@@ -170,7 +180,7 @@ impl Lane {
 fn whatever_is_killed_what_was_acknowledged_arrives_in_order_and_only_what_was_in_doubt_twice() {
     let _machine = Machine::alone();
     let (kills, start) = (kills().div_ceil(LANES), Instant::now());
-    let lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new()).collect();
+    let lanes: Vec<Lane> = (0..LANES).map(|lane| Lane::new(if lane % 2 == 0 { 1 } else { WINDOW })).collect();
     let all: Vec<Figures> = thread::scope(|scope| {
         let threads: Vec<_> = lanes.into_iter().map(|lane| scope.spawn(move || lane.run(kills))).collect();
         threads.into_iter().map(|thread| thread.join().expect("all was right")).collect()
