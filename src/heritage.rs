@@ -2,10 +2,14 @@
 //!
 //! Enters: nothing. Leaves: the types of the control channel, a socketpair that carries one JSON object per line.
 //!
-//! The child finds its end of the control channel at descriptor [`CONTROL_FD`] and its listeners from
-//! [`FIRST_LISTENER_FD`] on, in the order of [`Heritage::listeners`]. The first line it reads is the [`Heritage`]; after
-//! that the parent sends [`ToChild`] and the child sends [`ToParent`]. The end of the channel means that the other side
-//! is gone: a child then retires.
+//! A child finds its descriptors at agreed numbers: its end of the control channel at [`CONTROL_FD`], its outlet at
+//! [`OUTLET_FD`], its listeners from [`FIRST_LISTENER_FD`] on in the order of [`Heritage::listeners`], and behind them
+//! [`Heritage::inlets`] inlets. The first line it reads is the [`Heritage`]; after that the parent sends [`ToChild`] and
+//! the child sends [`ToParent`]. The end of the channel means that the other side is gone: a child then retires.
+//!
+//! Outlet and inlet are the two ends of a way from a child to its successor (see [`crate::system::handover`]). The parent
+//! makes it when it starts a child, gives the outlet to that child, and keeps the inlet for the child that will replace
+//! it. What a child puts into its outlet before its successor lives waits there.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,8 +23,11 @@ use crate::snapshot::Snapshot;
 /// The descriptor at which a child finds its end of the control channel.
 pub const CONTROL_FD: i32 = 3;
 
-/// The descriptor of a child's first listener; the others follow without a gap.
-pub const FIRST_LISTENER_FD: i32 = 4;
+/// The descriptor at which a child finds its end of the way to its successor.
+pub const OUTLET_FD: i32 = 4;
+
+/// The descriptor of a child's first listener; the others follow without a gap, then the inlets.
+pub const FIRST_LISTENER_FD: i32 = 5;
 
 /// What a child is started with; the first line on its control channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +45,9 @@ pub struct Heritage {
     /// How long a retiring child may take to answer what it owes (milliseconds on the wire).
     #[serde(with = "crate::config::millis")]
     pub drain: Duration,
+    /// How many children before this one may have something to hand over.
+    #[serde(default)]
+    pub inlets: usize,
 }
 
 /// What is accepted on an inherited listener.
@@ -70,6 +80,9 @@ pub enum ToChild {
         /// A [`crate::spool::tools::Command`], which the parent does not look into.
         command: Value,
     },
+    /// A successor is ready: accept and read no more, end what is owed, and hand every requester over as soon as it is
+    /// owed nothing, and the idle connections last; then exit.
+    HandOver,
     /// Turn debug logging on or off.
     Debug {
         /// The wanted state.
@@ -109,6 +122,11 @@ pub enum ToParent {
     Backlog {
         /// Whether there are any.
         waiting: bool,
+    },
+    /// The last numbers of a child that has retired and exits now: what it counted must not be forgotten.
+    Farewell {
+        /// As [`ToParent::Snapshot`].
+        snapshot: Box<Snapshot>,
     },
     /// The child is about to die of this (a panic's message, or the error it ends with).
     LastWords {

@@ -40,4 +40,5 @@ pub mod requester;
 pub mod snapshot;
 pub mod spool;
 pub mod system;
+pub mod version;
 pub mod work;

@@ -128,6 +128,7 @@ impl Control {
                 let answer = serde_json::to_value(answer).unwrap_or_default();
                 self.say(&ToParent::Spool { ask, answer }).await;
             }
+            Event::Parent(Some(ToChild::HandOver)) => self.retire("a successor is ready"),
             Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
             Event::Parent(None) => self.retire("the parent is gone"),
             Event::Report(report) => self.reported(report).await,

@@ -18,6 +18,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use nix::sys::prctl;
 use tracing::{error, info};
 
 use crate::cli::exit;
@@ -70,12 +71,20 @@ fn serve() -> Result<(), ChildError> {
     let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
     crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
+    name_process(&heritage.host.name);
     tell_last_words(&control);
     let listeners = system::descriptors::inherited_listeners(heritage.listeners.len()).map_err(ChildError::ByHand)?;
     let kinds = heritage.listeners.iter();
     let listeners = listeners.into_iter().zip(kinds).map(|(listener, kind)| Inherited::new(listener, *kind)).collect();
     info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
     serve::run(heritage, control, listeners)
+}
+
+/// What `ps -C` and `top` show. The image was found at /proc/self/exe, so that without this it would be `exe`.
+fn name_process(host: &str) {
+    let name = std::ffi::CString::new(format!("tieline: {host}")).unwrap_or_default();
+    // The kernel cuts it after 15 bytes, and a process without a name serves as well.
+    prctl::set_name(&name).ok();
 }
 
 /// Has the parent told what a panic says, for the status. Without the event loop, which is what panicked.

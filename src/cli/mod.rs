@@ -20,9 +20,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::version::version;
+
 /// One UNIX socket per remote host, and a small bounded pool of long-lived connections behind it.
 #[derive(Debug, Parser)]
-#[command(name = "tieline", version, arg_required_else_help = true)]
+#[command(name = "tieline", version = version(), arg_required_else_help = true)]
 struct Arguments {
     /// The configuration [default: /etc/tieline/tieline.toml, else ./etc/tieline.toml]
     #[arg(long, global = true, value_name = "FILE")]

@@ -5,9 +5,8 @@
 //! child hangs, what is said is dropped.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -24,6 +23,7 @@ use super::lines::read_line;
 use super::table::HostId;
 use super::table::restart::Exit;
 use crate::heritage::{Heritage, ToChild, ToParent};
+use crate::system::handover;
 use crate::system::spawn::spawn_child;
 
 /// Longest line of a control channel in bytes.
@@ -39,13 +39,14 @@ pub(super) struct Child {
     /// None once the channel has ended.
     channel: Option<mpsc::Sender<Vec<u8>>>,
     exit: Option<Exit>,
+    /// For its successor.
+    _inlet: OwnedFd,
 }
 
 impl Child {
-    /// Starts `binary` as the child of `host`.
+    /// Starts the child of `host`.
     pub(super) fn start(
         host: HostId,
-        binary: &Path,
         heritage: &Heritage,
         listeners: &[BorrowedFd<'_>],
         notes: &mpsc::Sender<Note>,
@@ -54,12 +55,14 @@ impl Child {
         ours.set_nonblocking(true)?;
         let ours = UnixStream::from_std(ours)?;
         let title = format!("tieline: {}", heritage.host.name);
-        let pid = spawn_child(binary, &title, theirs.as_fd(), listeners)?;
+        let (outlet, inlet) = handover::pair()?;
+        let own = [theirs.as_fd(), outlet.as_fd()];
+        let pid = spawn_child(&title, &own.iter().chain(listeners).copied().collect::<Vec<_>>())?;
         let (read, write) = ours.into_split();
         let (channel, queue) = mpsc::channel(QUEUE);
         tokio::spawn(hear(host, pid, read, notes.clone()));
         tokio::spawn(tell(write, queue));
-        let child = Self { pid, channel: Some(channel), exit: None };
+        let child = Self { pid, channel: Some(channel), exit: None, _inlet: inlet };
         child.send(heritage);
         Ok(child)
     }

@@ -41,6 +41,7 @@ use crate::heritage::ToParent;
 use crate::system::limits::raise_open_files;
 use crate::system::listen::{ListenError, Rights, SocketFile, listen_unix};
 use crate::system::pid_file::{PidFile, PidFileError};
+use crate::version::version;
 use control::{Answer, Request};
 use sockets::HostSockets;
 use supervise::Parent;
@@ -108,7 +109,7 @@ fn tell_terminal(error: &ParentError) {
 
 fn start(settings: Settings) -> Result<u8, ParentError> {
     let system = |what| move |source: io::Error| ParentError::System { what, source };
-    let (version, pid, hosts) = (env!("CARGO_PKG_VERSION"), std::process::id(), settings.hosts.len());
+    let (version, pid, hosts) = (version(), std::process::id(), settings.hosts.len());
     tracing::info!(
         "tieline {version} starts as process {pid} with {} ({hosts} host{})",
         settings.file.display(),
@@ -117,8 +118,6 @@ fn start(settings: Settings) -> Result<u8, ParentError> {
     if let Err(error) = raise_open_files() {
         tracing::warn!("the soft limit of open files stays as it is: {error}");
     }
-    // As it is now: /proc/self/exe would name a file that is gone once the binary was replaced.
-    let binary = std::env::current_exe().map_err(system("name the own binary"))?;
     // Dropped last: while it is held, nobody else makes sockets here.
     let _pid_file = PidFile::acquire(&settings.daemon.pid_file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -130,7 +129,7 @@ fn start(settings: Settings) -> Result<u8, ParentError> {
         let sockets = settings.hosts.iter().map(|host| HostSockets::open(&settings.daemon, host));
         let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         let (control, _control_file) = open_control(&settings.daemon.control_socket())?;
-        let parent = Parent::new(settings, binary, sockets);
+        let parent = Parent::new(settings, sockets);
         Ok(parent.run(signals, control).await)
     })
 }

@@ -14,6 +14,7 @@ use super::table::entry::{Entry, State};
 use super::table::{HostId, Table};
 use crate::dialect::Dialect;
 use crate::snapshot::{Connections, Latency, Outcomes, SpoolNumbers};
+use crate::version::version;
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ impl Status {
     pub(crate) fn of(table: &Table, only: Option<HostId>, started: Timestamp, at: Moment) -> Self {
         let hosts = table.hosts().filter(|(host, _)| only.is_none_or(|only| only == *host));
         Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version().to_owned(),
             pid: std::process::id(),
             generation: 1,
             started,

@@ -1,6 +1,6 @@
 //! Starting a child: fork and exec of the own binary, with inherited descriptors at agreed numbers.
 //!
-//! Enters: the binary's path, a title, the child's end of the control channel, its listeners. Leaves: a process ID.
+//! Enters: a title, and the descriptors that the child shall find. Leaves: a process ID.
 //! Promised: the child has standard input from `/dev/null`, the parent's standard output and error, the descriptors of
 //! [`crate::heritage`] and no other; no signal is blocked or ignored; it is the leader of its own process group, so
 //! that a terminal's Ctrl-C reaches the parent alone.
@@ -12,7 +12,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -28,19 +27,18 @@ use crate::heritage::CONTROL_FD;
 const PARENTS_OWN: [&str; 6] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
-/// Starts `binary child` under the title (argv\[0\]) `title`.
+/// The image of the process that looks at it, proc(5). It stays what it was when its file is replaced or removed.
+const OWN_IMAGE: &str = "/proc/self/exe";
+
+/// Starts this binary's `child` under the title (argv\[0\]) `title`; it finds `descriptors` at [`CONTROL_FD`] and behind,
+/// in this order.
 ///
 /// # Errors
 /// Those of fork(2) and execve(2), or of the arrangement of descriptors.
-pub fn spawn_child(
-    binary: &Path,
-    title: &str,
-    control: BorrowedFd<'_>,
-    listeners: &[BorrowedFd<'_>],
-) -> io::Result<Pid> {
-    let mut numbers: Vec<RawFd> = std::iter::once(&control).chain(listeners).map(AsRawFd::as_raw_fd).collect();
+pub fn spawn_child(title: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<Pid> {
+    let mut numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let _reserved = reserve_below(first_free(&numbers)?)?;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(OWN_IMAGE);
     command.arg0(title).arg("child").process_group(0).stdin(Stdio::null());
     for name in PARENTS_OWN {
         command.env_remove(name);

@@ -62,8 +62,9 @@ impl Parent {
             log: self.log.clone(),
             debug: self.debug,
             drain: self.drain,
+            inlets: 0,
         };
-        Child::start(host, &self.binary, &heritage, &sockets.descriptors(), &self.notes.0)
+        Child::start(host, &heritage, &sockets.descriptors(), &self.notes.0)
     }
 
     /// Starts the child as soon as a requester comes; at once, if it may have a backlog that nobody has told of.

@@ -9,7 +9,6 @@
 mod asked;
 mod deeds;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -71,7 +70,6 @@ pub(super) struct Parent {
     manager: Manager,
     /// How often to tell the manager that the parent lives, and when next.
     beat: Option<(Duration, Instant)>,
-    binary: PathBuf,
     daemon: DaemonSettings,
     log: LogSettings,
     drain: Duration,
@@ -83,7 +81,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    pub(super) fn new(settings: Settings, binary: PathBuf, sockets: Vec<HostSockets>) -> Self {
+    pub(super) fn new(settings: Settings, sockets: Vec<HostSockets>) -> Self {
         let now = Instant::now();
         // Without a watchdog nobody is killed for silence: under a debugger a child may well be silent. With one, a
         // child that hangs is killed and started again by the parent, so that the manager, which can only kill all of
@@ -100,7 +98,6 @@ impl Parent {
             last_ask: 0,
             manager: Manager::from_environment(),
             beat: patience.map(|interval| (interval / 2, now)),
-            binary,
             daemon: settings.daemon,
             log: settings.log,
             drain: settings.drain,
@@ -258,6 +255,7 @@ impl Parent {
             ToParent::Reach { up, reason } => Event::Reach { up, reason },
             ToParent::Backlog { waiting } => Event::Backlog { waiting },
             ToParent::Spool { ask, answer } => return self.relayed(host, ask, answer),
+            ToParent::Farewell { .. } => return,
             ToParent::LastWords { text } => Event::LastWords { text },
             ToParent::Snapshot { ask, snapshot } => {
                 self.questions.answered(host, ask);
