@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tieline::dialect::Dialect;
 
-use super::{LONG, Machine, Process, Requester, wait_until};
+use super::{LONG, Machine, PLACE_VARIABLE, Process, Requester, wait_until};
 
 /// A directory with `tieline.toml` and `hosts.tab`; outlives the daemons that are started in it.
 pub(crate) struct Place {
@@ -91,9 +91,10 @@ impl Place {
         fs::remove_file(&notify).ok();
         let notices = UnixDatagram::bind(&notify).expect("a socket for the notices");
         let log = File::options().append(true).create(true).open(self.path("log")).expect("a log");
-        let process = Command::new(env!("CARGO_BIN_EXE_tieline"))
+        let process = Command::new(self.binary())
             .args(["run", "--config"])
             .arg(self.path("tieline.toml"))
+            .env(PLACE_VARIABLE, self.path(""))
             .env("NOTIFY_SOCKET", &notify)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
