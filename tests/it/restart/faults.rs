@@ -148,7 +148,7 @@ fn a_first_start_whose_children_crash_shows_crashed_and_rests_twice_as_long_each
     assert_eq!(far["state"], "crashed", "{far}");
     assert!(far["reason"].as_str().is_some_and(|reason| reason.contains("exit code 101")), "{far}");
     let log = place.log();
-    for rest in ["the next one starts in 100ms", "the next one starts in 200ms", "the next one starts in 400ms"] {
+    for rest in ["the next one starts in 100", "the next one starts in 200", "the next one starts in 400"] {
         assert!(log.contains(rest), "{rest:?} is not in the log: {log}");
     }
     place.set_mood("");

@@ -43,7 +43,7 @@ fn ask_through_closures(socket: &Path, first: u64, over: &AtomicBool) -> HashMap
 
 fn kill_and_start_again(place: &Arc<Place>, host: &ChaosHost, mut daemon: Daemon) -> Daemon {
     let so_far = host.list_length();
-    wait_until("they are at it", || (host.list_length() > so_far + 2_000).then_some(()));
+    wait_until("they are at it", || (host.list_length() > so_far + 20_000).then_some(()));
     let children = daemon.children_seen();
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
