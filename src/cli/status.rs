@@ -58,7 +58,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
 
 /// The table with a line above it about the parent.
 pub(super) fn table(status: &Status) -> String {
-    let Status { version, pid, started, generation, hosts } = status;
+    let Status { version, pid, started, generation, hosts, restart: _ } = status;
     let mut text = format!("tieline {version}, process {pid}, since {started:.0}, generation {generation}\n");
     let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(hosts.iter().map(row)).collect();
     let widths: Vec<_> =

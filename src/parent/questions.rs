@@ -48,6 +48,11 @@ impl<T> Questions<T> {
         done.map(|question| question.who).collect()
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// When the first one must not wait any longer.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.iter().map(|question| question.until).min()

@@ -27,8 +27,45 @@ pub(crate) struct Status {
     pub(crate) generation: u64,
     /// When the parent started.
     pub(crate) started: Timestamp,
+    /// What became of restarts.
+    #[serde(default)]
+    pub(crate) restart: RestartStatus,
     /// In the order of `hosts.tab`.
     pub(crate) hosts: Vec<HostStatus>,
+}
+
+/// What became of restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestartStatus {
+    /// How many were asked for.
+    pub(crate) asked: u64,
+    /// How many of these have ended.
+    pub(crate) ended: u64,
+    /// When the last one ended.
+    pub(crate) at: Option<Timestamp>,
+    /// Why the last one failed; empty if it did not.
+    pub(crate) complaint: String,
+    /// Whose fault that is.
+    pub(crate) fault: Fault,
+    /// Hosts whose child is being replaced and serves on meanwhile.
+    pub(crate) replacing: usize,
+    /// Why the next restart does not begin yet; empty if there is nothing to say.
+    pub(crate) waiting: String,
+}
+
+/// Whose fault it is that a restart failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    /// It did not fail.
+    #[default]
+    #[serde(rename = "")]
+    None,
+    /// The configuration.
+    #[serde(rename = "configuration")]
+    Configuration,
+    /// The binary.
+    #[serde(rename = "binary")]
+    Binary,
 }
 
 /// One host.
@@ -39,6 +76,12 @@ pub(crate) struct HostStatus {
     pub(crate) dialect: Dialect,
     /// Of the child, if there is one.
     pub(crate) pid: Option<i32>,
+    /// For which generation of the configuration the child was started; 0 if there is none.
+    #[serde(default)]
+    pub(crate) generation: u64,
+    /// Of the child's build; empty if there is none.
+    #[serde(default)]
+    pub(crate) version: String,
     pub(crate) state: State,
     /// Why it is so; empty if there is nothing to say.
     pub(crate) reason: String,
@@ -82,13 +125,20 @@ impl Moment {
 
 impl Status {
     /// Of all hosts, or of one.
-    pub(crate) fn of(table: &Table, only: Option<HostId>, started: Timestamp, at: Moment) -> Self {
+    pub(crate) fn of(
+        table: &Table,
+        only: Option<HostId>,
+        started: Timestamp,
+        restart: RestartStatus,
+        at: Moment,
+    ) -> Self {
         let hosts = table.hosts().filter(|(host, _)| only.is_none_or(|only| only == *host));
         Self {
             version: version().to_owned(),
             pid: std::process::id(),
-            generation: 1,
+            generation: table.generation(),
             started,
+            restart,
             hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
         }
     }
@@ -103,6 +153,8 @@ impl HostStatus {
             address: entry.settings().address.to_string(),
             dialect: entry.settings().dialect,
             pid: entry.pid(),
+            generation: entry.made().map_or(0, |made| made.generation),
+            version: entry.made().map(|made| made.build.version.clone()).unwrap_or_default(),
             state: entry.state(at.now),
             reason: entry.reason(at.now),
             next_probe,

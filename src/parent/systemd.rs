@@ -42,6 +42,11 @@ impl Manager {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     }
 
+    /// A restart begins.
+    pub(super) fn reloading(&mut self) {
+        self.is_ready = false;
+    }
+
     /// Every host that starts with the parent is served now.
     pub(super) fn ready(&mut self) {
         self.is_ready = true;

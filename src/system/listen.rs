@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::{getegid, geteuid};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Who may connect to a UNIX socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights {
     /// Permission bits; to connect takes the right to write.
     pub mode: u32,
@@ -71,18 +73,55 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// The file that had this identity at `path`; whether it is still there, [`SocketFile::is_in_place`] says.
+    #[must_use]
+    pub fn known(path: PathBuf, (device, inode): (u64, u64)) -> Self {
+        Self { path, device, inode }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Device and inode, which tell it from another file of the same name.
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Whether the name still leads to this socket.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
+    }
+
+    /// Gives it other rights: they hold for whoever connects from now on.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn change_rights(&self, rights: Rights) -> Result<(), ListenError> {
+        // Without an owner it is ours again.
+        let owner = rights.owner.or_else(|| Some(geteuid().as_raw()));
+        let group = rights.group.or_else(|| Some(getegid().as_raw()));
+        give_rights(&self.path, Rights { owner, group, ..rights }).map_err(|(what, source)| {
+            let remedy = unix_remedy(&source);
+            ListenError::Unix { path: self.path.clone(), what, source, remedy }
+        })
+    }
+
+    /// Leaves the file where it is, for whoever will listen at it next.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if self.is_in_place()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!("cannot remove the socket {}: {error}", self.path.display());
         }
     }
