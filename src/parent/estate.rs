@@ -25,6 +25,7 @@ use super::supervise::{Before, ControlSocket, Estate};
 use super::table::made::Build;
 use crate::config::{DaemonSettings, HostSettings, Settings};
 use crate::heritage::Heritage as Plan;
+use crate::spool::sign::may_have_backlog;
 use crate::system::binary::BinaryId;
 use crate::system::listen::{ListenError, Rights, SocketFile};
 use crate::system::pid_file::PidFile;
@@ -72,6 +73,7 @@ pub(super) fn gather(
         started: heritage.started,
         debug: heritage.debug,
         last_ask: heritage.last_ask,
+        status_owed: heritage.status_owed,
         asked: heritage.asked,
         serves: heritage.serves,
         complaint,
@@ -97,6 +99,7 @@ fn first(settings: Settings, build: Build) -> Result<Estate, ParentError> {
         started: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
         debug: false,
         last_ask: 0,
+        status_owed: false,
         asked: 0,
         serves: 0,
         complaint: None,
@@ -217,6 +220,10 @@ fn say_fates(fates: &[Fate]) {
             Fate::Keep(..) => tracing::debug!(host = name, "stays as it is"),
             Fate::Replace(..) => tracing::info!(host = name, "its child is to be replaced"),
             Fate::Remove(_) => tracing::info!(host = name, "is configured no more; its children retire"),
+        }
+        if let Some(spool) = fate.leaves_spool().filter(|spool| may_have_backlog(spool)) {
+            let spool = spool.display();
+            tracing::warn!(host = name, "requests may be stored in {spool}, where nobody sends them any more");
         }
     }
 }

@@ -60,6 +60,9 @@ pub(crate) struct Heritage {
     /// The number of the last question to a child.
     #[serde(default)]
     pub(super) last_ask: u64,
+    /// Whether the status file is still to be written.
+    #[serde(default)]
+    pub(super) status_owed: bool,
     /// How many restarts were asked for.
     #[serde(default)]
     pub(super) asked: u64,

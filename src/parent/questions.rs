@@ -48,9 +48,9 @@ impl<T> Questions<T> {
         done.map(|question| question.who).collect()
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Whether somebody of this kind waits.
+    pub(super) fn any(&self, is_one: impl Fn(&T) -> bool) -> bool {
+        self.waiting.iter().any(|question| is_one(&question.who))
     }
 
     /// When the first one must not wait any longer.

@@ -98,6 +98,11 @@ impl Rehearsal {
         }
     }
 
+    /// Whether its process has ended.
+    pub(super) fn is_gone(&self) -> bool {
+        self.exit.is_some()
+    }
+
     /// Ends it if it takes too long.
     pub(super) fn tick(&mut self, now: Instant) {
         if now >= self.until && !self.overdue {

@@ -98,6 +98,7 @@ pub(super) struct Before {
     pub(super) started: Timestamp,
     pub(super) debug: bool,
     pub(super) last_ask: u64,
+    pub(super) status_owed: bool,
     /// How many restarts were asked for, and how many of these this image is for.
     pub(super) asked: u64,
     pub(super) serves: u64,
@@ -172,6 +173,9 @@ impl Parent {
         logging::set_debug(parent.debug);
         parent.adopt(before.children);
         parent.serve_control(desk);
+        if before.status_owed {
+            parent.ask(None, Wants::File);
+        }
         parent
     }
 

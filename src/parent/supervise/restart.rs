@@ -17,7 +17,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use nix::unistd::Pid;
 
-use super::Parent;
+use super::{Parent, Wants};
 use crate::parent::child::Child;
 use crate::parent::control::Desk;
 use crate::parent::heritage::{ChildEnds, Conversation, Heritage, Lock, Socket};
@@ -27,6 +27,11 @@ use crate::parent::status::{Fault, RestartStatus};
 use crate::parent::table::HostId;
 use crate::system::binary::BinaryId;
 use crate::system::reexec::{become_image, in_memory};
+
+/// The others can be asked again by the next image.
+fn is_person(who: &Wants) -> bool {
+    matches!(who, Wants::Requester { .. })
+}
 
 /// Children of one host that still hand over, at most: a further restart waits for them, lest a service that is restarted
 /// without a pause collects processes.
@@ -45,6 +50,8 @@ pub(super) struct Restart {
     pub(super) complaint: Option<Complaint>,
     /// Why the next one does not begin yet.
     waiting: String,
+    /// Rehearsals that were given up and killed, and are still to be waited for.
+    killed: Vec<Rehearsal>,
     step: Step,
 }
 
@@ -96,6 +103,10 @@ impl Restart {
         if let Step::Rehearsing { rehearsal, .. } = &mut self.step {
             rehearsal.reap();
         }
+        self.killed.retain_mut(|rehearsal| {
+            rehearsal.reap();
+            !rehearsal.is_gone()
+        });
     }
 
     pub(super) fn rehearsed(&mut self, pid: Pid, text: String) {
@@ -141,13 +152,17 @@ impl Parent {
                 }
                 false
             }
-            Step::Pausing { desk, .. } => desk.is_some() && self.questions.is_empty() && self.relays.is_empty(),
+            Step::Pausing { desk, .. } => desk.is_some() && self.relays.is_empty() && !self.questions.any(is_person),
         }
     }
 
     fn begin_restart(&mut self, now: Instant) {
         if self.table.most_predecessors() >= MOST_PREDECESSORS {
             "children that were replaced before still end what they owe".clone_into(&mut self.restart.waiting);
+            return;
+        }
+        if !self.restart.killed.is_empty() {
+            // The next image would not know whom to wait for.
             return;
         }
         self.restart.waiting.clear();
@@ -199,7 +214,10 @@ impl Parent {
     /// Nothing comes of the restart that is under way.
     pub(super) fn give_restart_up(&mut self) {
         match std::mem::take(&mut self.restart.step) {
-            Step::Rehearsing { rehearsal, .. } => rehearsal.kill(),
+            Step::Rehearsing { rehearsal, .. } => {
+                rehearsal.kill();
+                self.restart.killed.push(rehearsal);
+            }
             Step::Pausing { desk: Some(desk), .. } => self.serve_control(desk),
             Step::Idle | Step::Pausing { .. } => {}
         }
@@ -284,6 +302,7 @@ impl Parent {
             started: self.started,
             debug: self.debug,
             last_ask: self.last_ask,
+            status_owed: self.questions.any(|who| matches!(who, Wants::File)),
             asked: self.restart.asked,
             serves,
             settings: self.settings.clone(),
