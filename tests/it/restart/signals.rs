@@ -83,6 +83,18 @@ fn assert_nothing_leaks(what: &str, process: Process, before: &[String]) {
     panic!("descriptors of {what}: before {before:#?}, afterwards {after:#?}");
 }
 
+/// What is open once nothing changes any more: whoever has just been answered is still being closed.
+fn quiet_descriptors(process: Process) -> Vec<String> {
+    let (mut before, mut same) = (process.descriptors(), 0);
+    wait_until("its descriptors stay the same", || {
+        let now = process.descriptors();
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        (same >= 20).then_some(())
+    });
+    before
+}
+
 /// `socket` of `7 socket:[123]`, or the path of a file.
 fn kind(descriptor: &str) -> String {
     let target = descriptor.split_once(' ').map_or(descriptor, |(_, target)| target);
@@ -96,10 +108,10 @@ fn signals_of_all_kinds_during_restarts_end_nobody_and_leave_nothing() {
     let before = stage.daemon.settle();
     let (parent, children) = (stage.daemon.parent(), pids(&before));
     let child = Process(children["far"] as i32);
-    stage.place.try_status();
-    let (parents, childs) = (parent.descriptors(), child.descriptors());
+    let (parents, childs) = (quiet_descriptors(parent), quiet_descriptors(child));
 
     let crowd = Crowd::start(&stage.doors());
+    crowd.storm_begins();
     let mut signaller = Signaller::new();
     for sent in 0..number("TIELINE_SIGNALS", 2_000) {
         signaller.send(&random_name(), parent);
@@ -143,7 +155,7 @@ fn replaced_children_leave_nothing_in_the_parent() {
         stage.daemon.restart_and_settle();
     };
     replace();
-    let (parent, parents) = (stage.daemon.parent(), stage.daemon.parent().descriptors());
+    let (parent, parents) = (stage.daemon.parent(), quiet_descriptors(stage.daemon.parent()));
     (0..10).for_each(|_| replace());
     assert_nothing_leaks("the parent", parent, &parents);
     assert_no_process_is_left_over(&stage);
