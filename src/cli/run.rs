@@ -6,9 +6,14 @@ use std::path::Path;
 
 use super::{complain, exit};
 use crate::config::{self, ConfigError, Settings};
+use crate::system::signals;
 use crate::{logging, parent};
 
 pub(super) fn run(config: Option<&Path>) -> u8 {
+    if let Err(error) = signals::block() {
+        complain(&format!("cannot block signals: {error}"));
+        return exit::SOFTWARE;
+    }
     let settings = match prepare(config) {
         Ok(settings) => settings,
         Err(error) => {

@@ -5,6 +5,7 @@
 //! when it ends, every child is gone, and so are the sockets and the pid file (but for SIGKILL).
 //!
 //! - `table` — hosts and their children, events → what to do; pure
+//! - `reconcile` — what becomes of each host at a restart; pure
 //! - `supervise` — the loop: what happens → the table → what is done
 //! - `child` — one living child: its process and its control channel
 //! - `sockets` — what one host listens on, and the watch over it while it has no child
@@ -16,6 +17,7 @@ mod child;
 pub(crate) mod control;
 mod lines;
 mod questions;
+pub(crate) mod reconcile;
 mod relays;
 mod signals;
 mod sockets;
@@ -38,6 +40,7 @@ use tokio::sync::oneshot;
 use crate::cli::exit;
 use crate::config::Settings;
 use crate::heritage::ToParent;
+use crate::system::binary::BinaryId;
 use crate::system::limits::raise_open_files;
 use crate::system::listen::{ListenError, Rights, SocketFile, listen_unix};
 use crate::system::pid_file::{PidFile, PidFileError};
@@ -46,6 +49,7 @@ use control::{Answer, Request};
 use sockets::HostSockets;
 use supervise::Parent;
 use table::HostId;
+use table::made::Build;
 
 /// Why the parent could not start.
 #[derive(Debug, Error)]
@@ -129,7 +133,9 @@ fn start(settings: Settings) -> Result<u8, ParentError> {
         let sockets = settings.hosts.iter().map(|host| HostSockets::open(&settings.daemon, host));
         let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         let (control, _control_file) = open_control(&settings.daemon.control_socket())?;
-        let parent = Parent::new(settings, sockets);
+        let binary = BinaryId::own().map_err(system("look at its own binary"))?;
+        let build = Build { version: version.to_owned(), binary };
+        let parent = Parent::new(settings, sockets, build);
         Ok(parent.run(signals, control).await)
     })
 }

@@ -158,9 +158,9 @@ impl HostStatus {
         let (snapshot, answered) = entry.snapshot();
         let next_probe = snapshot.next_probe_ms.zip(answered).and_then(|(ms, when)| at.wall_after(when, ms));
         Self {
-            name: entry.settings.name.clone(),
-            address: entry.settings.address.to_string(),
-            dialect: entry.settings.dialect,
+            name: entry.settings().name.clone(),
+            address: entry.settings().address.to_string(),
+            dialect: entry.settings().dialect,
             pid: entry.pid(),
             generation,
             version: version().to_owned(),

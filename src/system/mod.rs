@@ -12,6 +12,8 @@
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`readiness`] — waiting for a descriptor without reading from it
+//! - [`reexec`] — another image in the same process, with descriptors kept
+//! - [`signals`] — signals as things to be read
 //! - [`spawn`] — fork and exec of the own binary
 //! - [`stream`] — one face for UNIX and TCP sockets
 
@@ -24,5 +26,7 @@ pub mod limits;
 pub mod listen;
 pub mod pid_file;
 pub mod readiness;
+pub mod reexec;
+pub mod signals;
 pub mod spawn;
 pub mod stream;

@@ -15,7 +15,7 @@ use crate::spool::sign::may_have_backlog;
 
 impl Parent {
     pub(super) fn apply(&mut self, host: HostId, event: Event) {
-        if let Some(action) = self.table.apply(host, event, Instant::now()) {
+        for action in self.table.apply(host, event, Instant::now()) {
             self.act(action);
         }
     }
@@ -24,8 +24,10 @@ impl Parent {
         match todo {
             Todo::Spawn => self.spawn(host),
             Todo::Watch => self.watch(host),
-            Todo::Retire => self.signal(host, Signal::SIGTERM),
-            Todo::Kill => {
+            // A table that inherits nothing has no predecessors.
+            Todo::HandOver { .. } => {}
+            Todo::Retire { .. } => self.signal(host, Signal::SIGTERM),
+            Todo::Kill { .. } => {
                 tracing::warn!(host = self.name(host), "the child is killed");
                 self.signal(host, Signal::SIGKILL);
             }
@@ -53,17 +55,9 @@ impl Parent {
 
     fn start_child(&self, host: HostId) -> io::Result<Child> {
         let gone = || io::Error::other("the host is gone");
-        let settings = &self.table.get(host).ok_or_else(gone)?.settings;
+        let plan = self.table.get(host).ok_or_else(gone)?.plan.clone();
         let sockets = self.hands.get(host.0).and_then(|hands| hands.sockets.as_ref()).ok_or_else(gone)?;
-        let heritage = Heritage {
-            host: settings.clone(),
-            listeners: sockets.kinds(),
-            spool: settings.deferred.then(|| self.daemon.spool_of(&settings.name)),
-            log: self.log.clone(),
-            debug: self.debug,
-            drain: self.drain,
-            inlets: 0,
-        };
+        let heritage = Heritage { debug: self.debug, ..plan };
         Child::start(host, &heritage, &sockets.descriptors(), &self.notes.0)
     }
 
@@ -91,7 +85,7 @@ impl Parent {
 
     fn may_have_backlog(&self, host: HostId) -> bool {
         self.table.get(host).is_some_and(|entry| {
-            let settings = &entry.settings;
+            let settings = entry.settings();
             settings.deferred && !entry.knows_backlog() && may_have_backlog(&self.daemon.spool_of(&settings.name))
         })
     }
@@ -117,14 +111,14 @@ impl Parent {
         self.questions.gone(host);
         self.relays.gone(host);
         let now = Instant::now();
-        let action = self.table.apply(host, Event::Exited { exit }, now);
+        let actions = self.table.apply(host, Event::Exited { pid: pid.as_raw(), exit }, now);
         let rest = self.table.get(host).and_then(|entry| entry.resting(now));
         let name = self.name(host);
         match rest {
             Some(rest) => tracing::warn!(host = name, "child {pid} is gone: {exit}; the next one starts in {rest:.1?}"),
             None => tracing::info!(host = name, "child {pid} is gone: {exit}"),
         }
-        if let Some(action) = action {
+        for action in actions {
             self.act(action);
         }
     }

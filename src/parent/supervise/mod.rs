@@ -25,10 +25,12 @@ use super::relays::Relays;
 use super::signals::{Caught, Signals};
 use super::sockets::{HostSockets, Watch};
 use super::systemd::Manager;
+use super::table::child::GRACE;
+use super::table::made::Build;
 use super::table::{Event, HostId, Table};
 use crate::cli::exit;
-use crate::config::{DaemonSettings, LogSettings, Settings};
-use crate::heritage::{ToChild, ToParent};
+use crate::config::{DaemonSettings, Settings};
+use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;
 
 /// Notes that wait for the loop; who sends more waits.
@@ -36,9 +38,6 @@ const NOTES: usize = 256;
 
 /// READY=1 is said after this time even if a child has not said that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-
-/// What a child may take beyond `drain` before it is killed.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What the parent holds for one host.
 struct Hands {
@@ -71,7 +70,6 @@ pub(super) struct Parent {
     /// How often to tell the manager that the parent lives, and when next.
     beat: Option<(Duration, Instant)>,
     daemon: DaemonSettings,
-    log: LogSettings,
     drain: Duration,
     debug: bool,
     started: Timestamp,
@@ -81,14 +79,23 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    pub(super) fn new(settings: Settings, sockets: Vec<HostSockets>) -> Self {
+    pub(super) fn new(settings: Settings, sockets: Vec<HostSockets>, build: Build) -> Self {
         let now = Instant::now();
         // Without a watchdog nobody is killed for silence: under a debugger a child may well be silent. With one, a
         // child that hangs is killed and started again by the parent, so that the manager, which can only kill all of
         // us, never has to: the parent goes on feeding the watchdog whatever its children do.
         let patience = Manager::watchdog();
+        let plans = settings.hosts.iter().zip(&sockets).map(|(host, sockets)| Heritage {
+            host: host.clone(),
+            listeners: sockets.kinds(),
+            spool: host.deferred.then(|| settings.daemon.spool_of(&host.name)),
+            log: settings.log.clone(),
+            debug: false,
+            drain: settings.drain,
+            inlets: 0,
+        });
         Self {
-            table: Table::new(settings.hosts, patience, now),
+            table: Table::new(plans.collect(), build, 1, patience, now),
             hands: sockets
                 .into_iter()
                 .map(|sockets| Hands { sockets: Some(sockets), child: None, watch: None })
@@ -99,7 +106,6 @@ impl Parent {
             manager: Manager::from_environment(),
             beat: patience.map(|interval| (interval / 2, now)),
             daemon: settings.daemon,
-            log: settings.log,
             drain: settings.drain,
             debug: false,
             // Whole seconds are enough for people.
@@ -195,7 +201,7 @@ impl Parent {
         tracing::warn!("stopping at once");
         self.code = 1;
         self.refuse_newcomers();
-        for action in self.table.stop_now() {
+        for action in self.table.stop_now(Instant::now()) {
             self.act(action);
         }
     }
@@ -222,7 +228,7 @@ impl Parent {
     fn note(&mut self, note: Note) {
         match note {
             Note::Said { host, pid, message } if self.is_current(host, pid) => {
-                self.said(host, message);
+                self.said(host, pid.as_raw(), message);
             }
             Note::ChannelEnded { host, pid } if self.is_current(host, pid) => {
                 if let Some(child) = self.child(host) {
@@ -246,26 +252,26 @@ impl Parent {
         self.hands.get_mut(host.0)?.child.as_mut()
     }
 
-    fn said(&mut self, host: HostId, message: ToParent) {
+    fn said(&mut self, host: HostId, pid: i32, message: ToParent) {
         let event = match message {
             ToParent::Ready => {
                 tracing::debug!(host = self.name(host), "ready");
-                Event::Ready
+                Event::Ready { pid }
             }
-            ToParent::Reach { up, reason } => Event::Reach { up, reason },
-            ToParent::Backlog { waiting } => Event::Backlog { waiting },
+            ToParent::Reach { up, reason } => Event::Reach { pid, up, reason },
+            ToParent::Backlog { waiting } => Event::Backlog { pid, waiting },
             ToParent::Spool { ask, answer } => return self.relayed(host, ask, answer),
-            ToParent::Farewell { .. } => return,
-            ToParent::LastWords { text } => Event::LastWords { text },
+            ToParent::Farewell { snapshot } => Event::Farewell { pid, snapshot },
+            ToParent::LastWords { text } => Event::LastWords { pid, text },
             ToParent::Snapshot { ask, snapshot } => {
                 self.questions.answered(host, ask);
-                Event::Answered { ask, snapshot }
+                Event::Answered { pid, ask, snapshot }
             }
         };
         self.apply(host, event);
     }
 
     fn name(&self, host: HostId) -> &str {
-        self.table.get(host).map_or("?", |entry| &entry.settings.name)
+        self.table.get(host).map_or("?", |entry| &entry.settings().name)
     }
 }
