@@ -77,17 +77,6 @@ impl RestartStatus {
     }
 }
 
-/// What the parent tells of itself, beside its table.
-#[derive(Debug, Clone)]
-pub(crate) struct Own {
-    /// Of the configuration.
-    pub(crate) generation: u64,
-    /// When it started.
-    pub(crate) started: Timestamp,
-    /// What came of its restarts.
-    pub(crate) restart: RestartStatus,
-}
-
 /// One host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostStatus {
@@ -96,10 +85,10 @@ pub(crate) struct HostStatus {
     pub(crate) dialect: Dialect,
     /// Of the child, if there is one.
     pub(crate) pid: Option<i32>,
-    /// Of the configuration that the child was started with.
+    /// Of the configuration that the child was started with; 0 without one.
     #[serde(default)]
     pub(crate) generation: u64,
-    /// Of the child's binary.
+    /// Of the child's binary; empty without one.
     #[serde(default)]
     pub(crate) version: String,
     pub(crate) state: State,
@@ -144,26 +133,38 @@ impl Moment {
 }
 
 impl Status {
-    /// Of all hosts, or of one.
-    pub(crate) fn of(table: &Table, only: Option<HostId>, own: Own, at: Moment) -> Self {
+    /// Of all hosts, or of one. Of `restart` the children's part is filled in here.
+    pub(crate) fn of(
+        table: &Table,
+        only: Option<HostId>,
+        started: Timestamp,
+        restart: RestartStatus,
+        at: Moment,
+    ) -> Self {
         let hosts = table.hosts().filter(|(host, _)| only.is_none_or(|only| only == *host));
-        let hosts = hosts.map(|(_, entry)| HostStatus::of(entry, own.generation, at)).collect();
-        let Own { generation, started, restart } = own;
-        Self { version: version().to_owned(), pid: std::process::id(), generation, started, restart, hosts }
+        Self {
+            version: version().to_owned(),
+            pid: std::process::id(),
+            generation: table.generation(),
+            started,
+            restart: RestartStatus { replacing: table.replacing(), waiting: waiting(table, at.now), ..restart },
+            hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
+        }
     }
 }
 
 impl HostStatus {
-    fn of(entry: &Entry, generation: u64, at: Moment) -> Self {
+    fn of(entry: &Entry, at: Moment) -> Self {
         let (snapshot, answered) = entry.snapshot();
         let next_probe = snapshot.next_probe_ms.zip(answered).and_then(|(ms, when)| at.wall_after(when, ms));
+        let made = entry.made();
         Self {
             name: entry.settings().name.clone(),
             address: entry.settings().address.to_string(),
             dialect: entry.settings().dialect,
             pid: entry.pid(),
-            generation,
-            version: version().to_owned(),
+            generation: made.map_or(0, |made| made.generation),
+            version: made.map(|made| made.build.version.clone()).unwrap_or_default(),
             state: entry.state(at.now),
             reason: entry.reason(at.now),
             next_probe,
@@ -179,6 +180,16 @@ impl HostStatus {
             last_log: snapshot.last_log,
         }
     }
+}
+
+/// Which hosts' children are to be replaced and are not yet, and what is known of why.
+fn waiting(table: &Table, now: Instant) -> String {
+    let waiting = table.hosts().filter(|(_, entry)| entry.has_serving_predecessor());
+    let told = waiting.map(|(_, entry)| {
+        let (name, reason) = (&entry.settings().name, entry.reason(now));
+        if reason.is_empty() { name.clone() } else { format!("{name} ({reason})") }
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// What was stored when the child told it, and still is, is older by now.

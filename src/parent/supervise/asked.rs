@@ -12,7 +12,7 @@ use super::{Parent, Wants};
 use crate::heritage::ToChild;
 use crate::parent::control::{Answer, Request};
 use crate::parent::relays::{ANSWER_WITHIN, Failure};
-use crate::parent::status::{Moment, Own, RestartStatus, Status};
+use crate::parent::status::{Moment, RestartStatus, Status};
 use crate::parent::status_file;
 use crate::parent::table::entry::Entry;
 use crate::parent::table::{Event, HostId};
@@ -110,21 +110,20 @@ impl Parent {
         self.table.get(host)?.last_question()
     }
 
-    fn own(&self) -> Own {
-        Own { generation: 1, started: self.started, restart: RestartStatus::default() }
-    }
-
     pub(super) fn tell_status(&mut self, who: Wants) {
         let at = Moment::now();
         match who {
             Wants::Watchdog => {}
             Wants::Requester { only, reply } => {
-                let status = Status::of(&self.table, only, self.own(), at);
+                let status = Status::of(&self.table, only, self.started, RestartStatus::default(), at);
                 let status = serde_json::to_value(status);
                 answer(reply, status.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok));
             }
             Wants::File => {
-                let (path, status) = (&self.daemon.status_file, Status::of(&self.table, None, self.own(), at));
+                let (path, status) = (
+                    &self.daemon.status_file,
+                    Status::of(&self.table, None, self.started, RestartStatus::default(), at),
+                );
                 match status_file::write(path, &status, at.wall) {
                     Ok(()) => tracing::info!("status written to {}", path.display()),
                     Err(error) => {
