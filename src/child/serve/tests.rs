@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::config::Address;
 use crate::dialect::Dialect;
+use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::{Done, Keeper, Shelf};
 use crate::spool::store::{Appended, Findings, Id, New, Numbers, Pending, Settled, StoreError};
 
@@ -153,7 +154,7 @@ fn with_worker(drive: &Drive, play: impl FnOnce(&Path) + Send + 'static) -> Spoo
         let (reports, _kept) = unbounded_channel();
         let worker = Rc::new(Worker::new(0, Dispatch::new(settings, 1), reports));
         let listeners = vec![Inherited::Unix(plain), Inherited::Deferred(deferred)];
-        begin(&worker, Some(drive.keeper()), listeners).unwrap();
+        begin(&worker, Some(drive.keeper()), Inheritance { listeners, ..Inheritance::default() }, None).unwrap();
         let path = dir.path().to_owned();
         let played = tokio::task::spawn_blocking(move || play(&path));
         tokio::time::timeout(LONG, played).await.expect("the play ends in time").expect("the play went well");
