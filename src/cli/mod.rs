@@ -9,6 +9,7 @@ mod demo;
 pub mod exit;
 mod probe;
 mod rehearse;
+mod restart;
 mod run;
 mod send;
 mod spool;
@@ -53,6 +54,8 @@ enum Command {
         /// Its name in hosts.tab
         host: String,
     },
+    /// Take the configuration, and the binary on disk, without a stop
+    Restart,
     /// Send requests to a host and print its replies
     #[command(after_help = send::HELP)]
     Send {
@@ -106,6 +109,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Check => check::run(config),
         Command::Status { json, host } => status::run(config, json, host),
         Command::Probe { host } => probe::run(config, &host),
+        Command::Restart => restart::run(config),
         Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),

@@ -121,7 +121,7 @@ fn signals_of_all_kinds_during_restarts_end_nobody_and_leave_nothing() {
         }
     }
     signaller.finish();
-    stage.daemon.restart();
+    assert_eq!(stage.daemon.hup()["restart"]["complaint"], "");
     crowd.wait_for_answers(100);
     let figures = crowd.finish();
     let after = stage.daemon.settle();
