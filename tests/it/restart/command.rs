@@ -26,7 +26,7 @@ fn the_command_restart_says_what_is_wrong_with_the_configuration_and_ends_with_7
     let output = trial.stage.place.tieline(&["restart"]);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{complaint}");
-    let column = line.find("timeout").expect("it is there") + 1;
+    let column = line.find("never").expect("it is there") + 1;
     assert!(complaint.contains(&format!("hosts.tab:1:{column}")), "{complaint}");
     trial.ask();
     trial.stage.change();
