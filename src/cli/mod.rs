@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 pub mod exit;
 mod probe;
+mod rehearse;
 mod restart;
 mod run;
 mod send;
@@ -75,6 +76,9 @@ enum Command {
     /// Serve one host; for the parent alone
     #[command(hide = true)]
     Child,
+    /// Try whether this binary could take over from a running one; for the parent alone
+    #[command(hide = true)]
+    Rehearse,
     /// The host of the demo; for the demo alone
     #[command(hide = true)]
     DemoHost {
@@ -110,6 +114,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
+        Command::Rehearse => rehearse::run(config),
         Command::DemoHost { port } => demo::echo::run(port),
     }
 }

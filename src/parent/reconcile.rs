@@ -5,6 +5,8 @@
 //! child that lives is left without a fate. The configured hosts come in the order of `hosts.tab`, those that leave
 //! after them.
 
+use std::path::Path;
+
 use super::table::bequest::HostBequest;
 use super::table::made::Build;
 use crate::heritage::Heritage;
@@ -29,6 +31,18 @@ impl Fate {
             Self::New(plan) => &plan.host.name,
             Self::Keep(bequest, _) | Self::Replace(bequest, _) | Self::Remove(bequest) => bequest.name(),
         }
+    }
+}
+
+impl Fate {
+    /// The spool that the host had, if it will have it no more.
+    pub(crate) fn leaves_spool(&self) -> Option<&Path> {
+        let (before, after) = match self {
+            Self::New(_) => return None,
+            Self::Keep(bequest, plan) | Self::Replace(bequest, plan) => (bequest, plan.spool.as_deref()),
+            Self::Remove(bequest) => (bequest, None),
+        };
+        before.plan()?.spool.as_deref().filter(|before| Some(*before) != after)
     }
 }
 

@@ -46,16 +46,16 @@ pub(crate) struct RestartStatus {
     /// Why the last one failed, for people; empty if it succeeded.
     pub(crate) complaint: String,
     /// What it failed for.
-    pub(crate) fault: RestartFault,
+    pub(crate) fault: Fault,
     /// Hosts whose child is to be replaced and is not yet.
     pub(crate) replacing: usize,
-    /// Which these are and why, for people; empty if there are none.
+    /// Why the next restart does not begin yet, else which hosts these are and why; empty if there is nothing to say.
     pub(crate) waiting: String,
 }
 
 /// What a restart failed for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum RestartFault {
+pub(crate) enum Fault {
     /// It did not fail.
     #[default]
     #[serde(rename = "")]
@@ -69,6 +69,14 @@ pub(crate) enum RestartFault {
 }
 
 impl RestartStatus {
+    /// With the hosts that are waited for, unless there is something else.
+    fn waiting_for(mut self, table: &Table, now: Instant) -> Self {
+        if self.waiting.is_empty() {
+            self.waiting = waiting(table, now);
+        }
+        self
+    }
+
     /// In one line, that the last restart failed; nothing if it did not.
     pub(crate) fn failure(&self) -> Option<String> {
         let what = self.complaint.lines().next()?;
@@ -133,7 +141,7 @@ impl Moment {
 }
 
 impl Status {
-    /// Of all hosts, or of one. Of `restart` the children's part is filled in here.
+    /// Of all hosts, or of one.
     pub(crate) fn of(
         table: &Table,
         only: Option<HostId>,
@@ -147,7 +155,7 @@ impl Status {
             pid: std::process::id(),
             generation: table.generation(),
             started,
-            restart: RestartStatus { replacing: table.replacing(), waiting: waiting(table, at.now), ..restart },
+            restart: restart.waiting_for(table, at.now),
             hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
         }
     }
@@ -218,10 +226,10 @@ mod tests {
 
     #[test]
     fn a_fault_is_a_word_and_an_unknown_one_is_none_of_the_configuration() {
-        let words = [RestartFault::None, RestartFault::Configuration, RestartFault::Binary];
+        let words = [Fault::None, Fault::Configuration, Fault::Binary];
         let text = serde_json::to_string(&words).unwrap();
         assert_eq!(text, r#"["","configuration","binary"]"#);
-        assert_eq!(serde_json::from_str::<[RestartFault; 3]>(&text).unwrap(), words);
-        assert_eq!(serde_json::from_str::<RestartFault>(r#""weather""#).unwrap(), RestartFault::Binary);
+        assert_eq!(serde_json::from_str::<[Fault; 3]>(&text).unwrap(), words);
+        assert_eq!(serde_json::from_str::<Fault>(r#""weather""#).unwrap(), Fault::Binary);
     }
 }

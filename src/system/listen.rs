@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Who may connect to a UNIX socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights {
     /// Permission bits; to connect takes the right to write.
     pub mode: u32,
@@ -63,30 +64,20 @@ pub enum ListenError {
     },
 }
 
-/// Which file a socket's name is, as stat(2) tells; or which socket it is, where it has no file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SocketId {
-    /// `st_dev`.
-    pub device: u64,
-    /// `st_ino`.
-    pub inode: u64,
+/// Device and inode: which file a socket's name is, or which socket it is, where it has no file.
+pub type SocketId = (u64, u64);
+
+/// The identity of a socket without a file: the kernel numbers these as well.
+///
+/// # Errors
+/// Those of fstat(2).
+pub fn socket_identity(fd: impl AsFd) -> io::Result<SocketId> {
+    // Of a copy, because a `File` closes what it has looked at.
+    File::from(fd.as_fd().try_clone_to_owned()?).metadata().map(|found| identity(&found))
 }
 
-impl SocketId {
-    /// Of a socket without a file: the kernel numbers these as well.
-    ///
-    /// # Errors
-    /// Those of fstat(2).
-    pub fn of(fd: impl AsFd) -> io::Result<Self> {
-        // Of a copy, because a `File` closes what it has looked at.
-        File::from(fd.as_fd().try_clone_to_owned()?).metadata().map(|found| Self::from(&found))
-    }
-}
-
-impl From<&Metadata> for SocketId {
-    fn from(found: &Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino() }
-    }
+pub(super) fn identity(found: &Metadata) -> SocketId {
+    (found.dev(), found.ino())
 }
 
 /// The name of a socket in the file system; removed when dropped, if it is still the same socket and need not stay.
@@ -98,9 +89,15 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// The file that had this identity at `path`; whether it is still there, [`SocketFile::is_in_place`] says.
+    #[must_use]
+    pub fn known(path: PathBuf, id: SocketId) -> Self {
+        Self { path, id, stays: false }
+    }
+
     /// What was `found` at `path`.
     pub(super) fn of(path: &Path, found: &Metadata) -> Self {
-        Self { path: path.to_owned(), id: found.into(), stays: false }
+        Self::known(path.to_owned(), identity(found))
     }
 
     /// Where it is.
@@ -109,13 +106,38 @@ impl SocketFile {
         &self.path
     }
 
-    /// Which file it is.
+    /// Device and inode, which tell it from another file of the same name.
     #[must_use]
-    pub fn id(&self) -> SocketId {
+    pub fn identity(&self) -> SocketId {
         self.id
     }
 
-    /// From now on it is not removed when this is dropped: somebody else made it, or keeps its listener.
+    /// Whether the name still leads to this socket.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.id)
+    }
+
+    /// Gives it other rights: they hold for whoever connects from now on.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn change_rights(&self, rights: Rights) -> Result<(), ListenError> {
+        // Without an owner it is ours again.
+        let owner = rights.owner.or_else(|| Some(geteuid().as_raw()));
+        let group = rights.group.or_else(|| Some(getegid().as_raw()));
+        give_rights(&self.path, Rights { owner, group, ..rights }).map_err(|(what, source)| {
+            let remedy = unix_remedy(&source);
+            ListenError::Unix { path: self.path.clone(), what, source, remedy }
+        })
+    }
+
+    /// Leaves the file where it is, for whoever will listen at it next.
+    pub fn leave(mut self) {
+        self.stay();
+    }
+
+    /// From now on the file is not removed when this is dropped: somebody else made it, or keeps its listener.
     pub fn stay(&mut self) {
         self.stays = true;
     }
@@ -123,9 +145,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = || fs::symlink_metadata(&self.path).is_ok_and(|found| SocketId::from(&found) == self.id);
         if !self.stays
-            && is_ours()
+            && self.is_in_place()
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!("cannot remove the socket {}: {error}", self.path.display());
@@ -283,8 +304,8 @@ mod tests {
     fn a_socket_without_a_file_has_an_identity_too() {
         let (one, two) = UnixStream::pair().unwrap();
         let copy = one.try_clone().unwrap();
-        assert_eq!(SocketId::of(&one).unwrap(), SocketId::of(&copy).unwrap());
-        assert_ne!(SocketId::of(&one).unwrap(), SocketId::of(&two).unwrap());
+        assert_eq!(socket_identity(&one).unwrap(), socket_identity(&copy).unwrap());
+        assert_ne!(socket_identity(&one).unwrap(), socket_identity(&two).unwrap());
     }
 
     #[test]

@@ -5,14 +5,15 @@
 
 use std::time::Instant;
 
-use serde_json::Value;
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{Parent, Wants};
 use crate::heritage::ToChild;
 use crate::parent::control::{Answer, Request};
 use crate::parent::relays::{ANSWER_WITHIN, Failure};
-use crate::parent::status::{Moment, RestartStatus, Status};
+use crate::parent::status::{Moment, Status};
 use crate::parent::status_file;
 use crate::parent::table::entry::Entry;
 use crate::parent::table::{Event, HostId};
@@ -20,6 +21,7 @@ use crate::parent::table::{Event, HostId};
 impl Parent {
     pub(super) fn requested(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let name = match &request {
+            Request::Restart {} => None,
             Request::Status { host } => host.as_deref(),
             Request::Probe { host } | Request::Spool { host, .. } => Some(host.as_str()),
         };
@@ -29,12 +31,22 @@ impl Parent {
             return answer(reply, Answer::Error(text));
         }
         match (only, request) {
+            (_, Request::Restart {}) => answer(reply, self.asked_to_restart()),
             (Some(host), Request::Probe { host: name }) => answer(reply, self.probe(&name, host)),
             (Some(host), Request::Spool { host: name, start, command }) => {
                 self.relay(&name, host, start, command, reply);
             }
             _ => self.ask(only, Wants::Requester { only, reply }),
         }
+    }
+
+    /// As by HUP. What comes of it stands in the status, whose number says when.
+    fn asked_to_restart(&mut self) -> Answer {
+        if self.table.is_stopping() {
+            return Answer::Error("tieline is stopping".to_owned());
+        }
+        tracing::info!("restart: asked for at the control socket");
+        Answer::Ok(json!({ "asked": self.want_restart() }))
     }
 
     /// Passes a question about the spool on to the child that has it open.
@@ -46,7 +58,10 @@ impl Parent {
         let ask = self.relays.next_ask();
         let is_ready = self.table.get(host).is_some_and(Entry::is_ready);
         match self.child(host).filter(|_| is_ready).map(|child| child.say(&ToChild::Spool { ask, command })) {
-            Some(true) => self.relays.put(reply, host, ask, Instant::now()),
+            Some(true) => {
+                let pid = self.table.get(host).and_then(Entry::serving).unwrap_or_default();
+                self.relays.put(reply, host, Pid::from_raw(pid), ask, Instant::now());
+            }
             Some(false) => answer(reply, Answer::Error(format!("the child of {name} does not read what it is told"))),
             None => {
                 if start {
@@ -115,15 +130,15 @@ impl Parent {
         match who {
             Wants::Watchdog => {}
             Wants::Requester { only, reply } => {
-                let status = Status::of(&self.table, only, self.started, RestartStatus::default(), at);
+                let status =
+                    Status::of(&self.table, only, self.started, self.restart.status(self.table.replacing()), at);
                 let status = serde_json::to_value(status);
                 answer(reply, status.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok));
             }
             Wants::File => {
-                let (path, status) = (
-                    &self.daemon.status_file,
-                    Status::of(&self.table, None, self.started, RestartStatus::default(), at),
-                );
+                let restart = self.restart.status(self.table.replacing());
+                let status = Status::of(&self.table, None, self.started, restart, at);
+                let path = &self.settings.daemon.status_file;
                 match status_file::write(path, &status, at.wall) {
                     Ok(()) => tracing::info!("status written to {}", path.display()),
                     Err(error) => {

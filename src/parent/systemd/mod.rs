@@ -72,7 +72,6 @@ impl Manager {
     }
 
     /// A restart begins; it ends with [`Manager::ready`], said by this image or by the next.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the restart calls it"))]
     pub(super) fn reloading(&mut self) {
         self.is_ready = false;
         match NotifyState::monotonic_usec_now() {

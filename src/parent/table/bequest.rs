@@ -87,6 +87,11 @@ pub(crate) struct HostBequest {
 
 impl HostBequest {
     /// The name of the host.
+    /// What its next child would have been started with; none if that is not understood.
+    pub(crate) fn plan(&self) -> Option<&Heritage> {
+        self.plan.as_ref()
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
