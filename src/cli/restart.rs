@@ -18,7 +18,7 @@ use thiserror::Error;
 use super::daemon::{AskError, Daemon};
 use super::{complain, exit, print};
 use crate::parent::control::Request;
-use crate::parent::status::{Fault, RestartStatus};
+use crate::parent::status::{RestartFault, RestartStatus};
 
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ enum Trouble {
     #[error("the daemon was asked to restart, and is gone since then ({0}); its log says why")]
     Gone(AskError),
     #[error("not restarted, generation {generation} serves on:{complaint}")]
-    Failed { generation: u64, complaint: String, fault: Fault },
+    Failed { generation: u64, complaint: String, fault: RestartFault },
     #[error("the daemon was asked to restart, and has not got to it yet{because}; `tieline status` tells when it has")]
     NotEnded { because: String },
     #[error(
@@ -56,7 +56,7 @@ impl Trouble {
         match self {
             Self::Ask(error) => error.exit_code(),
             Self::Gone(_) => exit::UNAVAILABLE,
-            Self::Failed { fault: Fault::Configuration, .. } => exit::CONFIG,
+            Self::Failed { fault: RestartFault::Configuration, .. } => exit::CONFIG,
             Self::Failed { .. } => exit::SOFTWARE,
             Self::NotEnded { .. } | Self::NotReplaced { .. } => exit::TEMPFAIL,
         }

@@ -16,18 +16,20 @@ use tokio::net::UnixListener;
 
 use super::ParentError;
 use super::control::Desk;
-use super::heritage::{Conversation, Heritage, taken};
+use super::heritage::{Conversation, Heritage, Socket, taken};
 use super::reconcile::{Fate, reconcile};
 use super::rehearsal::Complaint;
-use super::sockets::{HostSockets, Inherited, Listening, Place, wanted};
-use super::status::Fault;
-use super::supervise::{Before, ControlSocket, Estate};
+use super::sockets::{HostSockets, Inherited, Listening, Place, control, wanted};
+use super::status::RestartFault;
+use super::supervise::{Before, Estate};
+use super::systemd::Manager;
+use super::systemd::passed::Passed;
 use super::table::made::Build;
 use crate::config::{DaemonSettings, HostSettings, Settings};
 use crate::heritage::Heritage as Plan;
 use crate::spool::sign::may_have_backlog;
 use crate::system::binary::BinaryId;
-use crate::system::listen::{ListenError, Rights, SocketFile};
+use crate::system::listen::{ListenError, Rights};
 use crate::system::pid_file::PidFile;
 use crate::version::version;
 
@@ -42,9 +44,10 @@ pub(super) fn gather(
 ) -> Result<Estate, ParentError> {
     let system = |what| move |source| ParentError::System { what, source };
     let build = own_build().map_err(system("look at its own binary"))?;
-    let Some(mut heritage) = heritage else { return first(settings, build) };
+    let manager = Manager::from_environment();
+    let Some(mut heritage) = heritage else { return first(settings, build, manager) };
     let pid_file = inherit_pid_file(&mut heritage, &settings)?;
-    let (control, desk) = inherit_control(&mut heritage, &settings.daemon)?;
+    let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager)?;
     let mut inherited = heritage.take_sockets();
     let mut complaints: Vec<String> = complaint.into_iter().collect();
     let old: BTreeMap<String, Plan> =
@@ -62,12 +65,12 @@ pub(super) fn gather(
     }
     settings.hosts = opened.iter().map(|(plan, _)| plan.host.clone()).collect();
     // What is left is wanted by nobody any more.
-    drop(inherited);
-    let (plans, sockets): (Vec<_>, Vec<_>) = opened.into_iter().map(|(plan, sockets)| (plan, Some(sockets))).unzip();
+    inherited.0.into_iter().for_each(|listening| listening.forget(&manager));
+    let (plans, sockets): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
     let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
-    let sockets = sockets.into_iter().chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
+    let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
     let complaint =
-        (!complaints.is_empty()).then(|| Complaint { fault: Fault::Configuration, text: complaints.join("\n") });
+        (!complaints.is_empty()).then(|| Complaint { fault: RestartFault::Configuration, text: complaints.join("\n") });
     let before = Before {
         generation: heritage.generation + 1,
         started: heritage.started,
@@ -80,17 +83,22 @@ pub(super) fn gather(
         children: heritage.children,
     };
     say_fates(&fates);
-    Ok(Estate { settings, build, binary: heritage.binary, pid_file, control, desk, sockets, fates, before })
+    Ok(Estate { settings, build, binary: heritage.binary, manager, pid_file, control, desk, sockets, fates, before })
 }
 
 /// Of a parent that inherits nothing: what cannot be had ends it.
-fn first(settings: Settings, build: Build) -> Result<Estate, ParentError> {
+fn first(settings: Settings, build: Build, manager: Manager) -> Result<Estate, ParentError> {
     let pid_file = PidFile::acquire(&settings.daemon.pid_file)?;
-    refuse_another(&settings.daemon.control_socket())?;
-    let mut none = Inherited::default();
-    let open = |host| HostSockets::open(&settings.daemon, host, &mut none).map(Some);
-    let sockets = settings.hosts.iter().map(open).collect::<Result<_, _>>()?;
-    let (control, desk) = open_control(&settings.daemon, &mut Inherited::default())?;
+    let mut passed = Passed::from_environment();
+    let mut inherited = Inherited::claim(&settings, &mut passed);
+    if !inherited.has(&Place::Unix(settings.daemon.control_socket())) {
+        refuse_another(&settings.daemon.control_socket())?;
+    }
+    let open = |host| HostSockets::open(&settings.daemon, host, &mut inherited);
+    let sockets: Vec<_> = settings.hosts.iter().map(open).collect::<Result<_, _>>()?;
+    let (control, desk) = open_control(&settings.daemon, &mut inherited, &manager)?;
+    passed.close(&manager);
+    let sockets = kept(sockets, &manager).collect();
     let plans = settings.hosts.iter().map(|host| plan(&settings, host)).collect();
     let fates = reconcile(Vec::new(), plans, &build);
     let before = Before {
@@ -106,7 +114,7 @@ fn first(settings: Settings, build: Build) -> Result<Estate, ParentError> {
         children: Vec::new(),
     };
     let binary = started_from(&build);
-    Ok(Estate { settings, build, binary, pid_file, control, desk, sockets, fates, before })
+    Ok(Estate { settings, build, binary, manager, pid_file, control, desk, sockets, fates, before })
 }
 
 /// The build that this process runs.
@@ -117,11 +125,19 @@ pub(crate) fn own_build() -> io::Result<Build> {
     Ok(Build { version: version().to_owned(), binary: BinaryId::own()? })
 }
 
+/// The same sockets, kept by the service manager as well if it keeps any.
+fn kept(sockets: Vec<HostSockets>, manager: &Manager) -> impl Iterator<Item = Option<HostSockets>> {
+    sockets.into_iter().map(|mut sockets| {
+        sockets.keep(manager);
+        Some(sockets)
+    })
+}
+
 /// What a child of `host` would be started with now.
 pub(crate) fn plan(settings: &Settings, host: &HostSettings) -> Plan {
     Plan {
         host: host.clone(),
-        listeners: wanted(&settings.daemon, host).into_iter().map(|(kind, _)| kind).collect(),
+        listeners: wanted(&settings.daemon, host).into_iter().map(|wanted| wanted.kind).collect(),
         spool: host.deferred.then(|| settings.daemon.spool_of(&host.name)),
         log: settings.log.clone(),
         debug: false,
@@ -165,24 +181,32 @@ fn inherit_pid_file(heritage: &mut Heritage, settings: &Settings) -> Result<PidF
     }
 }
 
-fn inherit_control(heritage: &mut Heritage, daemon: &DaemonSettings) -> Result<(ControlSocket, Desk), ParentError> {
-    let mut held = Inherited(heritage.control.take().and_then(super::heritage::Socket::take).into_iter().collect());
-    let (control, mut desk) = open_control(daemon, &mut held)?;
+fn inherit_control(
+    heritage: &mut Heritage,
+    daemon: &DaemonSettings,
+    manager: &Manager,
+) -> Result<(Listening, Desk), ParentError> {
+    let mut held = Inherited(heritage.control.take().and_then(Socket::take).into_iter().collect());
+    let (control, mut desk) = open_control(daemon, &mut held, manager)?;
+    held.0.into_iter().for_each(|listening| listening.forget(manager));
     desk.conversations = heritage.conversations.drain(..).filter_map(Conversation::take).collect();
     Ok((control, desk))
 }
 
-fn open_control(daemon: &DaemonSettings, inherited: &mut Inherited) -> Result<(ControlSocket, Desk), ParentError> {
-    let place = Place::Unix(daemon.control_socket());
-    if !inherited.has(&place) {
-        tracing::info!("control socket {place}");
+fn open_control(
+    daemon: &DaemonSettings,
+    inherited: &mut Inherited,
+    manager: &Manager,
+) -> Result<(Listening, Desk), ParentError> {
+    let wanted = control(daemon);
+    if !inherited.has(&wanted.place) {
+        tracing::info!("control socket {}", wanted.place);
     }
-    let Listening { place, fd, file, .. } = inherited.take_or_open(&place, CONTROL_RIGHTS)?;
-    let listener = UnixListener::from_std(fd.into());
+    let mut control = inherited.take_or_open(&wanted, CONTROL_RIGHTS)?;
+    control.keep(manager);
+    let listener = control.fd.try_clone().and_then(|fd| UnixListener::from_std(fd.into()));
     let listener = listener.map_err(|source| ParentError::System { what: "watch the control socket", source })?;
-    // A UNIX socket has a file.
-    let file = file.unwrap_or_else(|| SocketFile::known(daemon.control_socket(), (0, 0)));
-    Ok((ControlSocket { place, file, rights: CONTROL_RIGHTS }, Desk { listener, conversations: Vec::new() }))
+    Ok((control, Desk { listener, conversations: Vec::new() }))
 }
 
 /// Two parents with different pid files in one run directory would replace each other's sockets.

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -22,12 +22,12 @@ use super::Note;
 use super::channel::Idle;
 use super::child::Child;
 use super::control::Pause;
-use super::sockets::{Inherited, Listening, Place};
+use super::sockets::{Inherited, Keeper, Listening, Place};
 use super::table::HostId;
 use super::table::bequest::HostBequest;
 use super::table::made::Build;
 use crate::config::Settings;
-use crate::system::listen::{Rights, SocketFile};
+use crate::system::listen::{Rights, SocketFile, SocketId};
 use crate::system::reexec;
 
 /// Why the image before this one is not understood.
@@ -73,7 +73,6 @@ pub(crate) struct Heritage {
     pub(crate) settings: Settings,
     pub(super) hosts: Vec<HostBequest>,
     pub(super) sockets: Vec<Socket>,
-    /// None while it is only rehearsed.
     pub(super) control: Option<Socket>,
     pub(super) pid_file: Option<Lock>,
     pub(super) children: Vec<ChildEnds>,
@@ -85,12 +84,14 @@ pub(crate) struct Heritage {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Socket {
     pub(super) place: Place,
+    pub(super) name: String,
     pub(super) fd: RawFd,
-    /// Device and inode of its file.
+    /// Which its file is.
     #[serde(default)]
-    pub(super) file: Option<(u64, u64)>,
+    pub(super) file: Option<SocketId>,
     #[serde(default)]
     pub(super) rights: Option<Rights>,
+    pub(super) keeper: Keeper,
 }
 
 /// The held pid file.
@@ -173,15 +174,30 @@ impl Heritage {
 }
 
 impl Socket {
-    /// The descriptor, if it is still there.
+    /// `listening`, written down.
+    pub(super) fn of(listening: &Listening) -> Self {
+        Self {
+            place: listening.place.clone(),
+            name: listening.name.clone(),
+            fd: listening.fd.as_raw_fd(),
+            file: listening.file.as_ref().map(SocketFile::id),
+            rights: listening.rights,
+            keeper: listening.keeper.clone(),
+        }
+    }
+
+    /// The socket, if its descriptor is still there.
     pub(super) fn take(self) -> Option<Listening> {
-        let Self { place, fd, file, rights } = self;
+        let Self { place, name, fd, file, rights, keeper } = self;
         let fd = taken(fd, &place.to_string())?;
-        let file = match (&place, file) {
-            (Place::Unix(path), Some(identity)) => Some(SocketFile::known(path.clone(), identity)),
+        let mut file = match (&place, file) {
+            (Place::Unix(path), Some(id)) => Some(SocketFile::known(path.clone(), id)),
             _ => None,
         };
-        Some(Listening { place, fd, file, rights })
+        if let (Keeper::Unit, Some(file)) = (&keeper, &mut file) {
+            file.stay();
+        }
+        Some(Listening { place, name, fd, file, rights, keeper })
     }
 }
 

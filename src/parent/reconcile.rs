@@ -66,3 +66,6 @@ fn fate(inherited: &mut Vec<HostBequest>, plan: Heritage, build: &Build) -> Fate
         Fate::Keep(bequest, plan)
     }
 }
+
+#[cfg(test)]
+mod tests;

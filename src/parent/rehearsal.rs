@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::Note;
 use super::child::ended;
-use super::status::Fault;
+use super::status::RestartFault;
 use super::table::restart::Exit;
 use crate::cli::exit;
 
@@ -40,14 +40,14 @@ pub(crate) const FIT: &str = "rehearsed: tieline ";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Complaint {
     /// Whose fault it is.
-    pub(super) fault: Fault,
+    pub(super) fault: RestartFault,
     /// For people.
     pub(super) text: String,
 }
 
 impl Complaint {
     pub(super) fn about_binary(text: String) -> Self {
-        Self { fault: Fault::Binary, text }
+        Self { fault: RestartFault::Binary, text }
     }
 }
 
@@ -134,7 +134,7 @@ impl Rehearsal {
             }
             (Exit::Code(0), Some(version)) => Ok(version.to_owned()),
             (Exit::Code(code), _) if code == i32::from(exit::CONFIG) => {
-                Err(Complaint { fault: Fault::Configuration, text: said.to_owned() })
+                Err(Complaint { fault: RestartFault::Configuration, text: said.to_owned() })
             }
             (Exit::Code(0), None) => Err(Complaint::about_binary(format!("what it runs is no tieline: {said:?}"))),
             (exit, _) => Err(Complaint::about_binary(format!("the rehearsal failed: {exit}: {said}"))),

@@ -46,16 +46,16 @@ pub(crate) struct RestartStatus {
     /// Why the last one failed, for people; empty if it succeeded.
     pub(crate) complaint: String,
     /// What it failed for.
-    pub(crate) fault: Fault,
+    pub(crate) fault: RestartFault,
     /// Hosts whose child is to be replaced and is not yet.
     pub(crate) replacing: usize,
-    /// Why the next restart does not begin yet, else which hosts these are and why; empty if there is nothing to say.
+    /// Which these are and why, or why the next restart does not begin yet, for people; empty if there is nothing to say.
     pub(crate) waiting: String,
 }
 
 /// What a restart failed for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Fault {
+pub(crate) enum RestartFault {
     /// It did not fail.
     #[default]
     #[serde(rename = "")]
@@ -69,12 +69,10 @@ pub(crate) enum Fault {
 }
 
 impl RestartStatus {
-    /// With the hosts that are waited for, unless there is something else.
-    fn waiting_for(mut self, table: &Table, now: Instant) -> Self {
-        if self.waiting.is_empty() {
-            self.waiting = waiting(table, now);
-        }
-        self
+    /// With what the children have to do with it.
+    fn with(self, table: &Table, now: Instant) -> Self {
+        let waiting = if self.waiting.is_empty() { waiting(table, now) } else { self.waiting };
+        Self { replacing: table.replacing(), waiting, ..self }
     }
 
     /// In one line, that the last restart failed; nothing if it did not.
@@ -141,7 +139,7 @@ impl Moment {
 }
 
 impl Status {
-    /// Of all hosts, or of one.
+    /// Of all hosts, or of one. Of `restart` the children's part is filled in here.
     pub(crate) fn of(
         table: &Table,
         only: Option<HostId>,
@@ -155,7 +153,7 @@ impl Status {
             pid: std::process::id(),
             generation: table.generation(),
             started,
-            restart: restart.waiting_for(table, at.now),
+            restart: restart.with(table, at.now),
             hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
         }
     }
@@ -226,10 +224,10 @@ mod tests {
 
     #[test]
     fn a_fault_is_a_word_and_an_unknown_one_is_none_of_the_configuration() {
-        let words = [Fault::None, Fault::Configuration, Fault::Binary];
+        let words = [RestartFault::None, RestartFault::Configuration, RestartFault::Binary];
         let text = serde_json::to_string(&words).unwrap();
         assert_eq!(text, r#"["","configuration","binary"]"#);
-        assert_eq!(serde_json::from_str::<[Fault; 3]>(&text).unwrap(), words);
-        assert_eq!(serde_json::from_str::<Fault>(r#""weather""#).unwrap(), Fault::Binary);
+        assert_eq!(serde_json::from_str::<[RestartFault; 3]>(&text).unwrap(), words);
+        assert_eq!(serde_json::from_str::<RestartFault>(r#""weather""#).unwrap(), RestartFault::Binary);
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use thiserror::Error;
 
-use super::listen::{SocketFile, SocketId, identity};
+use super::listen::{SocketFile, SocketId};
 
 /// Why a descriptor is not the listener that is wanted.
 #[derive(Debug, Error)]
@@ -65,7 +65,7 @@ pub fn adopt_unix(fd: BorrowedFd<'_>, path: &Path, id: Option<SocketId>) -> Resu
     let listener = UnixListener::from(listening(fd)?.try_clone_to_owned()?);
     let bound = listener.local_addr().map_err(|_| Unfit::OtherKind { wanted: path.display().to_string() })?;
     let found = fs::symlink_metadata(path).map_err(|source| Unfit::NoFile { path: path.to_owned(), source })?;
-    if !found.file_type().is_socket() || id.is_some_and(|id| id != identity(&found)) {
+    if !found.file_type().is_socket() || id.is_some_and(|id| id != SocketId::from(&found)) {
         return Err(Unfit::OtherFile { path: path.to_owned() });
     }
     let mut file = SocketFile::of(path, &found);
@@ -124,11 +124,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.sock");
         let (fd, mut file) = listen_unix(&path, RIGHTS).unwrap();
-        let id = file.identity();
+        let id = file.id();
         file.stay();
         drop(file);
         let adopted = adopt_unix(fd.as_fd(), &path, Some(id)).unwrap();
-        assert_eq!(adopted.identity(), id);
+        assert_eq!(adopted.id(), id);
         drop(adopted);
         assert!(!path.exists(), "whoever made it removes it");
     }
@@ -139,10 +139,10 @@ mod tests {
         let path = dir.path().join("a.sock");
         let (old, old_file) = listen_unix(&path, RIGHTS).unwrap();
         let (_new, new_file) = listen_unix(&path, RIGHTS).unwrap();
-        let told = adopt_unix(old.as_fd(), &path, Some(old_file.identity())).unwrap_err().to_string();
+        let told = adopt_unix(old.as_fd(), &path, Some(old_file.id())).unwrap_err().to_string();
         assert!(told.contains("is not this socket"), "{told}");
         drop(new_file);
-        let told = adopt_unix(old.as_fd(), &path, Some(old_file.identity())).unwrap_err().to_string();
+        let told = adopt_unix(old.as_fd(), &path, Some(old_file.id())).unwrap_err().to_string();
         assert!(told.contains("cannot be looked at"), "{told}");
     }
 

@@ -64,20 +64,30 @@ pub enum ListenError {
     },
 }
 
-/// Device and inode: which file a socket's name is, or which socket it is, where it has no file.
-pub type SocketId = (u64, u64);
-
-/// The identity of a socket without a file: the kernel numbers these as well.
-///
-/// # Errors
-/// Those of fstat(2).
-pub fn socket_identity(fd: impl AsFd) -> io::Result<SocketId> {
-    // Of a copy, because a `File` closes what it has looked at.
-    File::from(fd.as_fd().try_clone_to_owned()?).metadata().map(|found| identity(&found))
+/// Which file a socket's name is, as stat(2) tells; or which socket it is, where it has no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketId {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
 }
 
-pub(super) fn identity(found: &Metadata) -> SocketId {
-    (found.dev(), found.ino())
+impl SocketId {
+    /// Of a socket without a file: the kernel numbers these as well.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn of(fd: impl AsFd) -> io::Result<Self> {
+        // Of a copy, because a `File` closes what it has looked at.
+        File::from(fd.as_fd().try_clone_to_owned()?).metadata().map(|found| Self::from(&found))
+    }
+}
+
+impl From<&Metadata> for SocketId {
+    fn from(found: &Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino() }
+    }
 }
 
 /// The name of a socket in the file system; removed when dropped, if it is still the same socket and need not stay.
@@ -89,7 +99,7 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file that had this identity at `path`; whether it is still there, [`SocketFile::is_in_place`] says.
+    /// The file that was this one when it was at `path`; whether it is still there, [`SocketFile::is_in_place`] says.
     #[must_use]
     pub fn known(path: PathBuf, id: SocketId) -> Self {
         Self { path, id, stays: false }
@@ -97,7 +107,7 @@ impl SocketFile {
 
     /// What was `found` at `path`.
     pub(super) fn of(path: &Path, found: &Metadata) -> Self {
-        Self::known(path.to_owned(), identity(found))
+        Self { path: path.to_owned(), id: found.into(), stays: false }
     }
 
     /// Where it is.
@@ -106,16 +116,10 @@ impl SocketFile {
         &self.path
     }
 
-    /// Device and inode, which tell it from another file of the same name.
-    #[must_use]
-    pub fn identity(&self) -> SocketId {
-        self.id
-    }
-
     /// Whether the name still leads to this socket.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.id)
+        fs::symlink_metadata(&self.path).is_ok_and(|found| SocketId::from(&found) == self.id)
     }
 
     /// Gives it other rights: they hold for whoever connects from now on.
@@ -132,14 +136,21 @@ impl SocketFile {
         })
     }
 
-    /// Leaves the file where it is, for whoever will listen at it next.
-    pub fn leave(mut self) {
-        self.stay();
+    /// Which file it is.
+    #[must_use]
+    pub fn id(&self) -> SocketId {
+        self.id
     }
 
-    /// From now on the file is not removed when this is dropped: somebody else made it, or keeps its listener.
+    /// From now on it is not removed when this is dropped: somebody else made it, or keeps its listener.
     pub fn stay(&mut self) {
         self.stays = true;
+    }
+
+    /// Whether it is removed when this is dropped.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.stays
     }
 }
 
@@ -304,8 +315,8 @@ mod tests {
     fn a_socket_without_a_file_has_an_identity_too() {
         let (one, two) = UnixStream::pair().unwrap();
         let copy = one.try_clone().unwrap();
-        assert_eq!(socket_identity(&one).unwrap(), socket_identity(&copy).unwrap());
-        assert_ne!(socket_identity(&one).unwrap(), socket_identity(&two).unwrap());
+        assert_eq!(SocketId::of(&one).unwrap(), SocketId::of(&copy).unwrap());
+        assert_ne!(SocketId::of(&one).unwrap(), SocketId::of(&two).unwrap());
     }
 
     #[test]

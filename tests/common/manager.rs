@@ -13,7 +13,7 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use tieline::system::listen::socket_identity;
+use tieline::system::listen::SocketId;
 
 /// Descriptors with their names, in the order in which they are passed.
 pub(crate) type Passed = Vec<(String, OwnedFd)>;
@@ -81,7 +81,7 @@ impl Store {
 
     /// What is kept already is kept once, under its first name.
     fn keep(&mut self, name: &str, fd: OwnedFd) {
-        let id = |fd: &OwnedFd| socket_identity(fd).expect("an identity");
+        let id = |fd: &OwnedFd| SocketId::of(fd.as_fd()).expect("an identity");
         if !self.0.iter().any(|(_, kept)| id(kept) == id(&fd)) {
             self.0.push((name.to_owned(), fd));
         }

@@ -130,13 +130,12 @@ impl Parent {
         match who {
             Wants::Watchdog => {}
             Wants::Requester { only, reply } => {
-                let status =
-                    Status::of(&self.table, only, self.started, self.restart.status(self.table.replacing()), at);
+                let status = Status::of(&self.table, only, self.started, self.restart.status(), at);
                 let status = serde_json::to_value(status);
                 answer(reply, status.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok));
             }
             Wants::File => {
-                let restart = self.restart.status(self.table.replacing());
+                let restart = self.restart.status();
                 let status = Status::of(&self.table, None, self.started, restart, at);
                 let path = &self.settings.daemon.status_file;
                 match status_file::write(path, &status, at.wall) {

@@ -29,7 +29,7 @@ use super::reconcile::Fate;
 use super::rehearsal::Complaint;
 use super::relays::Relays;
 use super::signals::{Caught, Signals};
-use super::sockets::{HostSockets, Place, Watch};
+use super::sockets::{HostSockets, Listening, Watch};
 use super::systemd::Manager;
 use super::table::child::GRACE;
 use super::table::entry::Entry;
@@ -39,7 +39,6 @@ use crate::cli::exit;
 use crate::config::Settings;
 use crate::heritage::{ToChild, ToParent};
 use crate::logging;
-use crate::system::listen::{Rights, SocketFile};
 use crate::system::pid_file::PidFile;
 use restart::Restart;
 
@@ -70,21 +69,15 @@ enum Wants {
     Watchdog,
 }
 
-/// The control socket, while it is served or paused.
-pub(super) struct ControlSocket {
-    pub(super) place: Place,
-    pub(super) file: SocketFile,
-    pub(super) rights: Rights,
-}
-
 /// What a parent begins with, whether it is the first image or not.
 pub(super) struct Estate {
     pub(super) settings: Settings,
     pub(super) build: Build,
     /// Where the binary is looked for at a restart.
     pub(super) binary: PathBuf,
+    pub(super) manager: Manager,
     pub(super) pid_file: PidFile,
-    pub(super) control: ControlSocket,
+    pub(super) control: Listening,
     pub(super) desk: Desk,
     /// One for each fate; none for hosts that leave.
     pub(super) sockets: Vec<Option<HostSockets>>,
@@ -123,7 +116,7 @@ pub(super) struct Parent {
     build: Build,
     binary: PathBuf,
     settings: Settings,
-    control: ControlSocket,
+    control: Listening,
     /// Says when the control socket is to be served no more.
     pause_control: watch::Sender<bool>,
     serving_control: Option<AbortHandle>,
@@ -143,7 +136,7 @@ impl Parent {
         // child that hangs is killed and started again by the parent, so that the manager, which can only kill all of
         // us, never has to: the parent goes on feeding the watchdog whatever its children do.
         let patience = Manager::watchdog();
-        let Estate { settings, build, binary, pid_file, control, desk, sockets, fates, before } = estate;
+        let Estate { settings, build, binary, manager, pid_file, control, desk, sockets, fates, before } = estate;
         let (table, first) = Table::inherit(fates, build.clone(), before.generation, patience, now);
         let hands = sockets.into_iter().map(|sockets| Hands { sockets, children: Vec::new(), watch: None });
         let restart = Restart::after(before.asked, before.serves, before.complaint);
@@ -154,7 +147,7 @@ impl Parent {
             questions: Questions::new(),
             relays: Relays::new(),
             last_ask: before.last_ask,
-            manager: Manager::from_environment(),
+            manager,
             beat: patience.map(|interval| (interval / 2, now)),
             restart,
             build,
@@ -228,6 +221,7 @@ impl Parent {
             control.abort();
         }
         tracing::info!("all children are gone; exit code {}", self.code);
+        self.control.leave();
         self.code
     }
 
@@ -309,7 +303,7 @@ impl Parent {
         self.manager.stopping();
         for hands in &mut self.hands {
             hands.watch = None;
-            hands.sockets = None;
+            hands.sockets.take().map(HostSockets::leave);
         }
     }
 

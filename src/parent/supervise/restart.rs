@@ -23,7 +23,7 @@ use crate::parent::control::Desk;
 use crate::parent::heritage::{ChildEnds, Conversation, Heritage, Lock, Socket};
 use crate::parent::rehearsal::{Complaint, Rehearsal};
 use crate::parent::sockets::Listening;
-use crate::parent::status::{Fault, RestartStatus};
+use crate::parent::status::{RestartFault, RestartStatus};
 use crate::parent::table::HostId;
 use crate::system::binary::BinaryId;
 use crate::system::reexec::{become_image, in_memory};
@@ -79,15 +79,16 @@ impl Restart {
         Self { asked, ended: serves, at, complaint, ..Self::default() }
     }
 
-    pub(super) fn status(&self, replacing: usize) -> RestartStatus {
+    /// For the status, which knows the rest from the table.
+    pub(super) fn status(&self) -> RestartStatus {
         RestartStatus {
             asked: self.asked,
             ended: self.ended,
             at: self.at,
             complaint: self.complaint.as_ref().map(|complaint| complaint.text.clone()).unwrap_or_default(),
-            fault: self.complaint.as_ref().map_or(Fault::None, |complaint| complaint.fault),
-            replacing,
+            fault: self.complaint.as_ref().map_or(RestartFault::None, |complaint| complaint.fault),
             waiting: self.waiting.clone(),
+            ..RestartStatus::default()
         }
     }
 
@@ -307,8 +308,8 @@ impl Parent {
             serves,
             settings: self.settings.clone(),
             hosts: self.table.bequeath(now),
-            sockets: self.listening().map(|each| written(each, each.fd.as_fd())).collect(),
-            control: desk.map(|desk| self.control_socket(desk)),
+            sockets: self.listening().map(Socket::of).collect(),
+            control: Some(Socket::of(&self.control)),
             pid_file: Some(Lock { path: self.pid_file.path().to_owned(), fd: self.pid_file.as_fd().as_raw_fd() }),
             children: self.children().map(ends).collect(),
             conversations: desk.into_iter().flat_map(|desk| &desk.conversations).map(paused).collect(),
@@ -321,17 +322,8 @@ impl Parent {
         let channels = self.children().filter_map(|child| Some(child.idle()?.socket.as_fd()));
         let inlets = self.children().map(Child::inlet);
         let conversations = desk.conversations.iter().map(|each| each.socket.as_fd());
-        let own = [desk.listener.as_fd(), self.pid_file.as_fd()];
+        let own = [self.control.fd.as_fd(), self.pid_file.as_fd()];
         sockets.chain(channels).chain(inlets).chain(conversations).chain(own).collect()
-    }
-
-    fn control_socket(&self, desk: &Desk) -> Socket {
-        Socket {
-            place: self.control.place.clone(),
-            fd: desk.listener.as_raw_fd(),
-            file: Some(self.control.file.identity()),
-            rights: Some(self.control.rights),
-        }
     }
 
     fn listening(&self) -> impl Iterator<Item = &Listening> {
@@ -341,11 +333,6 @@ impl Parent {
     fn children(&self) -> impl Iterator<Item = &Child> {
         self.hands.iter().flat_map(|hands| &hands.children)
     }
-}
-
-fn written(listening: &Listening, fd: BorrowedFd<'_>) -> Socket {
-    let file = listening.file.as_ref().map(crate::system::listen::SocketFile::identity);
-    Socket { place: listening.place.clone(), fd: fd.as_raw_fd(), file, rights: listening.rights }
 }
 
 fn ends(child: &Child) -> ChildEnds {

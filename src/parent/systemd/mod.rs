@@ -9,9 +9,7 @@
 //!
 //! Sending is done here rather than by `sd_notify::notify`, which waits for the reader and knows no abstract sockets.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the restart calls it"))]
 pub(crate) mod names;
-#[cfg_attr(not(test), expect(dead_code, reason = "the restart calls it"))]
 pub(crate) mod passed;
 
 use std::ffi::OsStr;
@@ -116,7 +114,6 @@ impl Manager {
     /// Has the manager keep `fd` under `name` and pass it at the next start. One that it has already it keeps once, under
     /// the first name. False if nothing was sent, because the manager keeps nothing, or has not read what it was told
     /// before.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the restart calls it"))]
     pub(super) fn keep(&self, name: &str, fd: BorrowedFd<'_>) -> bool {
         // Without FDPOLL=0 the manager would drop a socket that has hung up.
         self.keeps() && self.send(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n"), Some(fd))

@@ -33,7 +33,7 @@ pub(crate) fn tcp(host: &str) -> String {
 }
 
 /// The name under which `base` is stored.
-pub(crate) fn stored_name(base: &str, (device, inode): SocketId) -> String {
+pub(crate) fn stored_name(base: &str, SocketId { device, inode }: SocketId) -> String {
     format!("{base},{device},{inode}")
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn parse_name(name: &str) -> (&str, Option<SocketId>) {
     let (inode, device, base) = (parts.next(), parts.next(), parts.next());
     let number = |text: Option<&str>| text?.parse().ok();
     match (base, number(device), number(inode)) {
-        (Some(base), Some(device), Some(inode)) => (base, Some((device, inode))),
+        (Some(base), Some(device), Some(inode)) => (base, Some(SocketId { device, inode })),
         _ => (name, None),
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_read_again() {
         for (device, inode) in [(0, 0), (26, 4711), (u64::MAX, u64::MAX)] {
-            let id = (device, inode);
+            let id = SocketId { device, inode };
             let name = stored_name("far.deferred.sock", id);
             assert_eq!(parse_name(&name), ("far.deferred.sock", Some(id)), "{name}");
         }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_longest_name_fits_into_the_store() {
-        let id = (u64::MAX, u64::MAX);
+        let id = SocketId { device: u64::MAX, inode: u64::MAX };
         let name = stored_name(&deferred(&"x".repeat(63)), id);
         assert!(name.len() <= 255 && !name.contains(':'), "{name}");
     }

@@ -38,7 +38,6 @@ pub(crate) struct Claimed<T> {
 
 impl Passed {
     /// As the environment says. To be asked at a first start only: see [`passed_sockets`].
-    #[cfg_attr(test, expect(dead_code, reason = "the restart calls it"))]
     pub(crate) fn from_environment() -> Self {
         Self::new(passed_sockets())
     }
@@ -113,7 +112,7 @@ mod tests {
         let (far, near) = (dir.path().join("far.sock"), dir.path().join("near.sock"));
         let (kept, file) = listen(&far);
         let units = OwnedFd::from(UnixListener::bind(&near).unwrap());
-        let mut passed = Passed::new(vec![("near".into(), units), (stored_name("far.sock", file.identity()), kept)]);
+        let mut passed = Passed::new(vec![("near".into(), units), (stored_name("far.sock", file.id()), kept)]);
         assert!(passed.unix("other.sock", &far).is_none());
         assert!(!passed.unix("far.sock", &far).unwrap().is_units);
         assert!(passed.unix("far.sock", &far).is_none(), "each is claimed once");
@@ -127,10 +126,10 @@ mod tests {
         let path = dir.path().join("far.sock");
         let (stale, stale_file) = listen(&path);
         let (fresh, fresh_file) = listen(&path);
-        let name = |file: &SocketFile| stored_name("far.sock", file.identity());
+        let name = |file: &SocketFile| stored_name("far.sock", file.id());
         let mut passed = Passed::new(vec![(name(&stale_file), stale), (name(&fresh_file), fresh)]);
         let claimed = passed.unix("far.sock", &path).unwrap();
-        assert_eq!(claimed.file.identity(), fresh_file.identity());
+        assert_eq!(claimed.file.id(), fresh_file.id());
         UnixStream::connect(&path).unwrap();
         UnixListener::from(claimed.listener).accept().unwrap();
         assert!(passed.0[0].unfit.is_some(), "the other one is left, and it is known why");
@@ -150,7 +149,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("far.sock");
         let (kept, file) = listen(&path);
-        let name = stored_name("far.sock", file.identity());
+        let name = stored_name("far.sock", file.id());
         file_stays(file);
         let units = OwnedFd::from(UnixListener::bind(dir.path().join("near.sock")).unwrap());
         let (manager, heard) = super::super::tests::manager();

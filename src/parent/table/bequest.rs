@@ -213,7 +213,11 @@ impl Entry {
             }
             self.predecessors.push(newest);
         }
-        self.leaving = false;
+        if std::mem::take(&mut self.leaving) {
+            // Who was told to go accepts nobody any more.
+            self.predecessors.iter_mut().for_each(Child::serve_no_more);
+            self.forget_who_served();
+        }
         self.restarts = Restarts::default();
         self.ever_started = false;
         self.trouble = None;
