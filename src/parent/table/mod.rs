@@ -7,6 +7,7 @@
 //! nothing is started, and every child is either gone or killed by the end of its time.
 //!
 //! - [`entry`] — one host: the life of its newest child, and its predecessors
+//! - `event` — what happens, and what is to be done
 //! - [`child`] — one child: where it stands
 //! - [`made`] — what a child was started with
 //! - [`restart`] — when a child that died is started again
@@ -15,6 +16,7 @@
 pub(crate) mod bequest;
 pub(crate) mod child;
 pub(crate) mod entry;
+mod event;
 pub(crate) mod made;
 pub(crate) mod restart;
 #[cfg(test)]
@@ -24,11 +26,10 @@ use std::time::{Duration, Instant};
 
 use super::reconcile::Fate;
 use crate::heritage::Heritage;
-use crate::snapshot::Snapshot;
 use bequest::HostBequest;
 use entry::{Entry, State};
+pub(crate) use event::{Action, Event, Todo};
 use made::Build;
-use restart::Exit;
 
 /// Successors that are started at a time: one whose predecessor serves on can wait for its turn.
 pub(crate) const AT_ONCE: usize = 4;
@@ -40,116 +41,6 @@ const LATE: Duration = Duration::from_secs(1);
 /// not configured any more come last, until their children are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) usize);
-
-/// What happened to a host or one of its children. What comes from a child that is not known, or that this child may
-/// not say at this time, changes nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Event {
-    /// The parent has begun.
-    Boot,
-    /// A requester waits at a host without a child.
-    Wanted,
-    /// A child was started, of the entry's plan.
-    Started {
-        /// Its process ID.
-        pid: i32,
-    },
-    /// The child could not be started.
-    NotStarted {
-        /// Why, for people.
-        reason: String,
-    },
-    /// The newest child accepts requesters.
-    Ready {
-        /// Which child.
-        pid: i32,
-    },
-    /// The host could be reached, or no longer.
-    Reach {
-        /// The child that serves.
-        pid: i32,
-        /// Whether it is up.
-        up: bool,
-        /// Why not, for people.
-        reason: String,
-    },
-    /// The child says whether deferred transactions wait.
-    Backlog {
-        /// The child that serves.
-        pid: i32,
-        /// Whether there are any.
-        waiting: bool,
-    },
-    /// The child that serves was asked for a snapshot.
-    Asked {
-        /// The number of the question.
-        ask: u64,
-    },
-    /// A child answered. From one that serves no more only its counters are taken.
-    Answered {
-        /// Which child.
-        pid: i32,
-        /// The number of the question.
-        ask: u64,
-        /// The answer.
-        snapshot: Box<Snapshot>,
-    },
-    /// A child exits now, and tells its last numbers.
-    Farewell {
-        /// Which child.
-        pid: i32,
-        /// Its numbers.
-        snapshot: Box<Snapshot>,
-    },
-    /// The newest child is about to die of this.
-    LastWords {
-        /// Which child.
-        pid: i32,
-        /// For people.
-        text: String,
-    },
-    /// A child is gone.
-    Exited {
-        /// Which child.
-        pid: i32,
-        /// In which way.
-        exit: Exit,
-    },
-}
-
-/// What is to be done for a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Action {
-    /// For which one.
-    pub(crate) host: HostId,
-    /// What.
-    pub(crate) todo: Todo,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Todo {
-    /// Start a child of the entry's plan; to be answered by [`Event::Started`] or [`Event::NotStarted`] before anything
-    /// else is told to the table, and before it is written down.
-    Spawn,
-    /// Watch the listeners; the first requester is [`Event::Wanted`].
-    Watch,
-    /// Tell the child that its successor is ready. A child may be told so again after a restart of the parent.
-    HandOver {
-        /// Which child.
-        pid: i32,
-    },
-    /// Ask the child to retire (SIGTERM).
-    Retire {
-        /// Which child.
-        pid: i32,
-    },
-    /// End the child (SIGKILL).
-    Kill {
-        /// Which child.
-        pid: i32,
-    },
-}
 
 /// What holds for all entries.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ mod model;
 mod replacing;
 
 use super::entry::ANSWER_WITHIN;
-use super::restart::{FIRST, HEALTHY, LONGEST};
+use super::restart::{Exit, FIRST, HEALTHY, LONGEST};
 use super::*;
 use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings, Start};
 use crate::dialect::Dialect;
-use crate::snapshot::{Outcomes, Reach};
+use crate::snapshot::{Outcomes, Reach, Snapshot};
 use child::GRACE;
 use nix::sys::signal::Signal;
 
