@@ -267,6 +267,9 @@ fn a_restart_that_fails_ends_for_the_manager_too() {
     fs::write(daemon.place().path("hosts.tab"), "far nowhere lime\n").expect("a broken table");
     let output = daemon.place().tieline(&["restart"]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.starts_with("tieline: not restarted, generation 1 serves on:\n/"), "{complaint}");
+    assert!(complaint.contains("hosts.tab:1:5: `nowhere` is no address"), "{complaint}");
     daemon.wait_for_notice("READY=1");
     assert_eq!(last_word(&daemon), Some("READY=1"), "{:?}", daemon.notices());
     assert!(daemon.requester("far", Dialect::Line).ask("<1>").contains("<1>"));
