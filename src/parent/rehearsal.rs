@@ -127,6 +127,8 @@ impl Rehearsal {
     /// What came of it, once it is over: the version that is fit.
     pub(super) fn verdict(&self) -> Option<Result<String, Complaint>> {
         let (exit, said) = (self.exit?, self.said.as_deref()?.trim());
+        // Whoever tells it says again who speaks.
+        let said = said.strip_prefix("tieline: ").unwrap_or(said);
         let fit = said.lines().next_back().and_then(|line| line.strip_prefix(FIT));
         let binary = self.binary.display();
         Some(match (exit, fit) {
