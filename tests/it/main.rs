@@ -23,6 +23,8 @@ mod mistakes;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod send;
 #[cfg(test)]
 mod signals;
