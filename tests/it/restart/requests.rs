@@ -139,3 +139,22 @@ fn a_thousand_idle_requesters_are_handed_over_and_none_is_closed() {
     assert_is_reply(&Requester::connect(&socket, Dialect::Line).ask("<9>"), "<9>");
     stage.daemon.stop();
 }
+
+#[test]
+fn requesters_that_are_still_on_their_way_to_a_child_that_is_replaced_itself_are_passed_on() {
+    let mut stage = OneHost::new("");
+    let mut requesters: Vec<Requester> = (0..1000).map(|_| stage.requester()).collect();
+    for (requester, number) in requesters.iter_mut().zip(0..) {
+        assert_is_reply(&requester.ask(&tag(number)), &tag(number));
+    }
+    for round in 1..=10 {
+        for _ in 0..3 {
+            stage.change();
+            stage.daemon.restart();
+        }
+        for (requester, number) in requesters.iter_mut().zip(1000 * round..) {
+            assert_is_reply(&requester.ask(&tag(number)), &tag(number));
+        }
+    }
+    stage.daemon.stop();
+}
