@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::dispatch::Dispatch;
 use super::spooler::Spooler;
-use crate::pool;
+use crate::pool::{self, open::Opener};
 use crate::requester::Standing;
 use crate::system::stream::WriteHalf;
 use crate::work::{ConnectionId, RequesterId};
@@ -48,6 +48,7 @@ pub struct Worker {
     connections: RefCell<Vec<Option<Waker>>>,
     /// The tasks that there is one of each.
     pub bells: Bells,
+    opener: Opener,
     retiring: Cell<bool>,
     spooler: OnceCell<Rc<Spooler>>,
     reports: UnboundedSender<Report>,
@@ -105,6 +106,7 @@ impl Worker {
     pub fn new(index: usize, dispatch: Dispatch, reports: UnboundedSender<Report>) -> Self {
         Self {
             index,
+            opener: Opener::new(dispatch.host()),
             dispatch: RefCell::new(dispatch),
             scratch: RefCell::default(),
             requesters: RefCell::default(),
@@ -114,6 +116,12 @@ impl Worker {
             spooler: OnceCell::new(),
             reports,
         }
+    }
+
+    /// Opens connections to the host.
+    #[must_use]
+    pub fn opener(&self) -> &Opener {
+        &self.opener
     }
 
     /// Calls the dispatch and does its errands.

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
+use super::open::plain;
 use crate::child::dispatch::{Cost, Dispatch};
 use crate::child::worker::Worker;
 use crate::system::stream::{ReadHalf, Stream, WriteHalf};
@@ -78,6 +79,8 @@ impl Exchange {
             let written = worker.with(|dispatch| {
                 let bytes = dispatch.outgoing(connection);
                 if bytes.is_empty() {
+                    // What TLS still holds. There is nothing else to do but to wait, whether that is done or not.
+                    ready!(self.write.poll_flush(cx))?;
                     return Poll::Pending;
                 }
                 let count = ready!(self.write.poll_write(cx, bytes))?;
@@ -104,10 +107,4 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.with(|dispatch| dispatch.released(self.connection));
     }
-}
-
-/// An I/O error for people.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -1,0 +1,133 @@
+//! Rights: who may be a requester of a host. Pure but for [`Rights::check`], which asks the kernel who somebody is.
+//!
+//! Enters: `allow=` and accepted sockets. Leaves: who is let in, and what is said about those who are not. Promised: root
+//! is always let in, as it could do everything else anyway; who cannot be known is not, unless everybody is; refusals
+//! cost at most one line of the log a second, and each is counted in one.
+
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use crate::config::Allowed;
+use crate::system::peer::{Peer, peer, program};
+use crate::system::stream::Stream;
+
+/// The shortest time between two lines about refusals.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Rights {
+    allow: Vec<Allowed>,
+    refusals: Refusals,
+}
+
+/// What is to be said about refusals.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Refusals {
+    /// When something was said.
+    said: Option<Instant>,
+    /// How many nothing was said about.
+    unsaid: u64,
+}
+
+impl Rights {
+    /// For a host with this `allow=`; everybody may come if it is empty.
+    #[must_use]
+    pub fn new(allow: Vec<Allowed>) -> Self {
+        Self { allow, refusals: Refusals::default() }
+    }
+
+    /// Looks who somebody is; why he is refused, for him. The log is told as well.
+    ///
+    /// # Errors
+    /// When he is not let in.
+    pub fn check(&mut self, stream: &Stream, now: Instant) -> Result<(), String> {
+        if self.allow.is_empty() {
+            return Ok(());
+        }
+        let known = match stream {
+            Stream::Unix(socket) => peer(socket).ok(),
+            Stream::Tcp(_) | Stream::Tls(_) => None,
+        };
+        let who = match &known {
+            Some(peer) if admits(&self.allow, peer) => return Ok(()),
+            Some(Peer { pid, uid, .. }) => format!("pid {pid} ({}), uid {uid}", program(*pid)),
+            None => "somebody unknown".to_owned(),
+        };
+        if let Some(others) = self.refusals.count(now) {
+            let others = if others == 0 { String::new() } else { format!(", and {others} others before") };
+            warn!("refused a requester: {who}{others}; see `allow`");
+        }
+        let uid = known.map_or_else(String::new, |peer| format!(" (uid {})", peer.uid));
+        Err(format!("you{uid} are not allowed to use it"))
+    }
+
+    /// When [`Rights::overdue`] is to be called, if refusals are left about which nothing was said.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.refusals.said.filter(|_| self.refusals.unsaid > 0).map(|said| said + PAUSE)
+    }
+
+    /// Says what has not been said for long enough.
+    pub fn overdue(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            warn!("refused {} further requesters; see `allow`", std::mem::take(&mut self.refusals.unsaid));
+            self.refusals.said = Some(now);
+        }
+    }
+}
+
+impl Refusals {
+    /// One more. If it is time to say so, the number of those before about which nothing was said.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now.saturating_duration_since(said) < PAUSE) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+fn admits(allow: &[Allowed], peer: &Peer) -> bool {
+    let is = |allowed: &Allowed| match allowed {
+        Allowed::User(uid) => peer.uid == *uid,
+        Allowed::Group(gid) => peer.groups.contains(gid),
+    };
+    peer.uid == 0 || allow.iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_groups_and_root_are_let_in_and_nobody_else() {
+        let allow = [Allowed::User(33), Allowed::Group(34)];
+        let may = |uid, groups: &[u32]| admits(&allow, &Peer { pid: 1, uid, groups: groups.to_vec() });
+        assert!(may(33, &[1]) && may(1, &[34]) && may(1, &[1, 2, 34]) && may(0, &[0]));
+        assert!(!may(34, &[33]) && !may(1, &[1, 2]), "a user is no group");
+    }
+
+    #[test]
+    fn a_second_has_one_line_and_no_refusal_is_left_out() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        assert_eq!(refusals.count(now), Some(0));
+        assert_eq!([refusals.count(now), refusals.count(now + PAUSE / 2)], [None, None]);
+        assert_eq!(refusals.count(now + PAUSE), Some(2));
+        assert_eq!(refusals.count(now + PAUSE * 3), Some(0));
+    }
+
+    #[test]
+    fn what_is_left_is_said_a_second_later() {
+        let (mut rights, now) = (Rights::new(vec![Allowed::User(1)]), Instant::now());
+        assert_eq!(rights.due(), None);
+        rights.refusals.count(now);
+        assert_eq!(rights.due(), None, "it has been said");
+        rights.refusals.count(now);
+        assert_eq!(rights.due(), Some(now + PAUSE));
+        rights.overdue(now + PAUSE);
+        assert_eq!(rights.due(), None);
+    }
+}
