@@ -302,13 +302,51 @@ mod tests {
 
     #[test]
     fn every_mistake_is_shown_where_it_stands() {
-        insta::assert_snapshot!(said("sned x\nexpect\n  expect (a\nsend ${pasword}\nsend ${open\nexpect (?<host>.)"), @"");
+        insta::assert_snapshot!(said("sned x\nexpect\n  expect (a\nsend ${pasword}\nsend ${open\nexpect (?<host>.)"), @r"
+        far.greeting:1:1: there is no step `sned`
+          sned x
+          ^~~~
+          = help: did you mean `send`?
+
+        far.greeting:2:1: `expect` has no expression
+          expect
+          ^~~~~~
+          = help: `expect .*` takes any reply
+
+        far.greeting:3:10: this is no regular expression: unclosed group
+            expect (a
+                   ^~
+          = help: see https://docs.rs/regex/#syntax; `\` before a sign takes it literally
+
+        far.greeting:4:6: nothing gives `pasword` a value
+          send ${pasword}
+               ^~~~~~~~~~
+          = help: did you mean `password`?
+
+        far.greeting:5:6: the `}` of this variable is missing
+          send ${open
+               ^~~~~~
+          = help: write ${name}, or `$${` for the signs themselves
+
+        far.greeting:6:8: `host` is already the name of a secret
+          expect (?<host>.)
+                 ^~~~~~~~~~
+          = help: give the group another name
+        ");
     }
 
     #[test]
     fn a_variable_has_a_value_only_behind_the_expect_that_gives_it() {
-        insta::assert_snapshot!(said("send ${key}\nexpect (?<key>.)\nsend ${key}"), @"");
-        insta::assert_snapshot!(said("# nothing\n"), @"");
+        insta::assert_snapshot!(said("send ${key}\nexpect (?<key>.)\nsend ${key}"), @r"
+        far.greeting:1:6: nothing gives `key` a value
+          send ${key}
+               ^~~~~~
+          = help: known here are password, host
+        ");
+        insta::assert_snapshot!(said("# nothing\n"), @r"
+        far.greeting: says nothing
+          = help: write lines `send TEXT` and `expect REGEX`
+        ");
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn tls(host: &HostSettings, sni_is_given: bool) -> Result<(), Wrong> {
         Address::Unix { path } if path.as_os_str().is_empty() => Ok(()),
         Address::Unix { .. } => Err(Wrong::new(
             "`tls` is for hosts that are reached over TCP",
-            "remove it: a UNIX socket leaves no machine",
+            "remove it: what goes over a UNIX socket does not leave the machine",
         )),
         Address::Tcp { .. } if host.sni.is_none() && !sni_is_given && certified_name(&host.address).is_none() => {
             let help = "add `sni=` and the name that the host's certificate has";

@@ -72,7 +72,8 @@ impl Rights {
     /// Says what has not been said for long enough.
     pub fn overdue(&mut self, now: Instant) {
         if self.due().is_some_and(|due| due <= now) {
-            warn!("refused {} further requesters; see `allow`", std::mem::take(&mut self.refusals.unsaid));
+            let count = std::mem::take(&mut self.refusals.unsaid);
+            warn!("refused {count} further requesters; see `allow`");
             self.refusals.said = Some(now);
         }
     }

@@ -4,6 +4,7 @@
 //! panic; every wait is bounded and says what it has waited for.
 
 mod bystander;
+mod ca;
 mod chaos_host;
 mod daemon;
 mod machine;
@@ -15,6 +16,7 @@ mod resp;
 use std::time::{Duration, Instant};
 
 pub(crate) use bystander::Bystander;
+pub(crate) use ca::{Ca, private};
 pub(crate) use chaos_host::{ChaosHost, name, tag};
 pub(crate) use daemon::{Daemon, Place};
 pub(crate) use machine::{Machine, raise_file_limit};

@@ -13,6 +13,8 @@ mod dead;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod greeting;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;
@@ -22,6 +24,8 @@ mod lives;
 mod mistakes;
 #[cfg(test)]
 mod redis;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
@@ -38,3 +42,5 @@ mod spool_links;
 mod spool_tools;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod tls;
