@@ -1,4 +1,4 @@
-//! The file of a greeting: what a `line` or `len32` connection says and hears before it serves. Pure but for [`load`].
+//! The file of a greeting: what a `line` or `len32` connection says and hears before it serves. Pure but for `load`.
 //!
 //! Enters: the file's text, and the names of the secrets. Leaves: a [`Script`], or every complaint, each with its place.
 //! Promised: every variable of a script has a value when its step comes; every `expect` can be carried out.

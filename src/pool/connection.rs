@@ -108,3 +108,6 @@ impl Drop for Exchange {
         self.worker.with(|dispatch| dispatch.released(self.connection));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,11 @@
 //! Greetings: what a connection says before it serves.
 //!
-//! Enters: a connection that was just opened, and a [`Plan`]. Leaves: the same connection, ready for requests, or why it
+//! Enters: a connection that was just opened, and a plan. Leaves: the same connection, ready for requests, or why it
 //! is not. Promised: each step waits for its reply; a host that says more than it was asked is not served from; what the
-//! host says is told in one line, at most [`SHOWN`] characters of it, without our secrets.
+//! host says is told in one line, at most 200 characters of it, without our secrets.
 //!
-//! A `resp` connection says `AUTH` and `SELECT` as its options want, in [`commands`]; one of `line` or `len32` follows a
-//! file, in [`script`].
+//! A `resp` connection says `AUTH` and `SELECT` as its options want, in `commands`; one of `line` or `len32` follows a
+//! file, in `script`.
 
 mod commands;
 mod script;
