@@ -1,11 +1,13 @@
 //! What a child tells of itself when it is asked: the numbers of `tieline status`.
 //!
-//! Enters: nothing. Leaves: [`Snapshot`], made by a child, read by the parent and printed by `cli`.
+//! Enters: nothing. Leaves: [`Snapshot`], made by a child, read by the parent and printed by `cli`. The two may be of
+//! different builds: what one of them does not know is as if nothing had happened.
 
 use serde::{Deserialize, Serialize};
 
 /// The numbers of one host at one moment. Counters count from the start of the child.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Snapshot {
     /// How the host is, as far as the child knows.
     pub reach: Reach,
@@ -14,7 +16,6 @@ pub struct Snapshot {
     /// Milliseconds until the next attempt to reach a host that is down.
     pub next_probe_ms: Option<u64>,
     /// Attempts to connect that have ended, one way or the other.
-    #[serde(default)]
     pub attempts: u64,
     /// The connections of the pool.
     pub connections: Connections,
@@ -27,7 +28,6 @@ pub struct Snapshot {
     /// How many transactions ended in which way.
     pub outcomes: Outcomes,
     /// The deferred transactions that are stored; all zero without a spool.
-    #[serde(default)]
     pub spool: SpoolNumbers,
     /// How long replied transactions took, from the frame's arrival to the reply's.
     pub latency_us: Latency,
@@ -52,6 +52,7 @@ pub enum Reach {
 
 /// How many connections there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Connections {
     /// With at least one transaction in flight.
     pub busy: u64,
@@ -63,6 +64,7 @@ pub struct Connections {
 
 /// How many transactions ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outcomes {
     /// Answered by the host.
     pub replies: u64,
@@ -85,6 +87,7 @@ pub struct Outcomes {
 /// The deferred transactions of a host. They are what the store holds, whoever stored it: they do not begin at zero with
 /// the child.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SpoolNumbers {
     /// Wait to be sent.
     pub depth: u64,
@@ -99,7 +102,6 @@ pub struct SpoolNumbers {
     /// Will not be sent: refused by the host, or expired.
     pub dead: u64,
     /// Found damaged on disk and set aside.
-    #[serde(default)]
     pub damaged: u64,
     /// The last thing that went wrong with storing or replaying, for people; empty if nothing did.
     pub last_error: String,
@@ -107,6 +109,7 @@ pub struct SpoolNumbers {
 
 /// Latencies in microseconds; 0 when there was no reply yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
     /// Median.
     pub p50: u64,

@@ -42,6 +42,7 @@ pub(crate) use fields::certified_name;
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
+pub(crate) use options::opening;
 pub use settings::{
     Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,
 };

@@ -216,6 +216,16 @@ pub(super) fn show(host: &HostSettings) -> Vec<String> {
     RULES.iter().filter(differs).map(written).collect()
 }
 
+/// The options by which connections are opened, with what they say first.
+const OPENING: [&str; 10] = ["tls", "sni", "ca", "cert", "key", "user", "password_file", "db", "greeting", "secrets"];
+
+/// Those options of a host by which its connections are opened, as [`show`] has them: what has been opened by the same
+/// ones, at the same address, is as good as what is opened anew.
+pub(crate) fn opening(host: &HostSettings) -> Vec<String> {
+    let is_one = |written: &String| OPENING.contains(&written.split('=').next().unwrap_or_default());
+    show(host).into_iter().filter(is_one).collect()
+}
+
 /// The help text for a duration within bounds.
 pub(super) fn time_help(bounds: &RangeInclusive<Duration>) -> String {
     let (least, most) = (units::show_duration(*bounds.start()), units::show_duration(*bounds.end()));

@@ -1,11 +1,13 @@
 //! The signals that the parent hears.
 //!
-//! Enters: signals. Leaves: one [`Caught`] at a time. Promised: a signal that arrives after [`Signals::catch`] is not
-//! lost, though several of a kind may count as one.
+//! Enters: signals, read from a descriptor. Leaves: one [`Caught`] at a time. Promised: none is lost and none is fatal from
+//! the first line of `tieline run` on, restarts included, though several of a kind may count as one.
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::signal::Signal;
+
+use crate::system::signals;
 
 /// What a signal means to the parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,40 +27,50 @@ pub(super) enum Caught {
 }
 
 /// All of them, caught.
-pub(super) struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr1: Signal,
-    usr2: Signal,
-    chld: Signal,
-}
+pub(super) struct Signals(signals::Signals);
 
 impl Signals {
-    /// From now on no signal has its default effect, which for most would be the parent's death.
+    /// Reads what [`signals::block`] has blocked.
     pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            usr2: signal(SignalKind::user_defined2())?,
-            chld: signal(SignalKind::child())?,
-        })
+        signals::Signals::open().map(Self)
     }
 
-    /// The next one.
+    /// The next one that means something.
     pub(super) async fn next(&mut self) -> Caught {
-        tokio::select! {
-            _ = self.term.recv() => Caught::Stop,
-            _ = self.int.recv() => Caught::Stop,
-            _ = self.quit.recv() => Caught::StopNow,
-            _ = self.hup.recv() => Caught::Restart,
-            _ = self.usr1.recv() => Caught::WriteStatus,
-            _ = self.usr2.recv() => Caught::ToggleDebug,
-            _ = self.chld.recv() => Caught::ChildEnded,
+        loop {
+            match self.0.next().await {
+                Ok(arrived) => {
+                    if let Some(caught) = meaning(arrived.number) {
+                        tell(caught, arrived);
+                        return caught;
+                    }
+                    tracing::debug!("signal {} means nothing to tieline", arrived.number);
+                }
+                Err(error) => {
+                    tracing::error!("signals cannot be read any more: {error}; stopping");
+                    return Caught::StopNow;
+                }
+            }
         }
+    }
+}
+
+/// Who stops or restarts a service is worth a line.
+fn tell(caught: Caught, arrived: signals::Arrived) {
+    if matches!(caught, Caught::Stop | Caught::StopNow | Caught::Restart) {
+        let name = Signal::try_from(arrived.number).map_or("a signal", Signal::as_str);
+        tracing::info!("{name} from process {}", arrived.sender);
+    }
+}
+
+fn meaning(number: i32) -> Option<Caught> {
+    match Signal::try_from(number).ok()? {
+        Signal::SIGTERM | Signal::SIGINT => Some(Caught::Stop),
+        Signal::SIGQUIT => Some(Caught::StopNow),
+        Signal::SIGHUP => Some(Caught::Restart),
+        Signal::SIGUSR1 => Some(Caught::WriteStatus),
+        Signal::SIGUSR2 => Some(Caught::ToggleDebug),
+        Signal::SIGCHLD => Some(Caught::ChildEnded),
+        _ => None,
     }
 }

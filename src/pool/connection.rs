@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,15 +16,39 @@ use tracing::{debug, warn};
 
 use super::open::plain;
 use crate::child::dispatch::{Cost, Dispatch};
+use crate::child::handing::Berth;
 use crate::child::worker::Worker;
+use crate::config::Address;
 use crate::system::stream::{ReadHalf, Stream, WriteHalf};
 use crate::work::ConnectionId;
 
 /// Serves a connection that was just opened.
 pub fn start(worker: &Rc<Worker>, stream: Stream) {
     let connection = worker.with(|dispatch| dispatch.opened(Instant::now()));
+    serve(worker, connection, stream);
+}
+
+/// Serves a connection that a predecessor has handed over, if it leads to where this host is, was opened as this host's
+/// are, and there is room for it.
+pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[String], proven: bool) {
+    if worker.look(|dispatch| crate::config::opening(dispatch.host()) != opening) {
+        return debug!("a connection that was handed over was opened in another way than this host's; closed");
+    }
+    if worker.look(|dispatch| dispatch.host().address != *address) {
+        return debug!(
+            "a connection that was handed over leads to {address}, which is not this host's address; closed"
+        );
+    }
+    match worker.with(|dispatch| dispatch.adopted(proven, Instant::now())) {
+        Some(connection) => serve(worker, connection, stream),
+        None => debug!("a connection that was handed over is not needed; closed"),
+    }
+}
+
+fn serve(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
     let (read, write) = stream.into_split();
-    tokio::task::spawn_local(Exchange { worker: Rc::clone(worker), connection, read, write });
+    let (worker, write) = (Rc::clone(worker), Some(write));
+    tokio::task::spawn_local(Exchange { worker, connection, read, write, berth: Berth::default() });
 }
 
 /// See the head of this file.
@@ -31,7 +56,9 @@ struct Exchange {
     worker: Rc<Worker>,
     connection: ConnectionId,
     read: ReadHalf,
-    write: WriteHalf,
+    /// None only when the successor has the socket.
+    write: Option<WriteHalf>,
+    berth: Berth,
 }
 
 impl Exchange {
@@ -45,11 +72,29 @@ impl Exchange {
             self.worker.with(|dispatch| dispatch.broke(self.connection, &reason, Instant::now()));
         }
         let ended = |dispatch: &Dispatch| dispatch.ended(self.connection).map(|(why, cost)| (why.to_owned(), cost));
-        let Some((reason, Cost { unknown, requeued })) = self.worker.look(ended) else { return Poll::Pending };
+        let Some((reason, Cost { unknown, requeued })) = self.worker.look(ended) else { return self.poll_depart(cx) };
         if unknown > 0 {
             warn!("a connection ended ({reason}): {unknown} transactions unknown, {requeued} to be sent again");
         } else {
             debug!("a connection ended ({reason}): {requeued} transactions to be sent again");
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready when nobody needs the connection here any more and it was handed over, or cannot be.
+    fn poll_depart(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.worker.is_departing() {
+            return Poll::Pending;
+        }
+        let parcel = self.worker.look(|dispatch| dispatch.parcel_of(self.connection));
+        if !self.read.is_plain() {
+            return Poll::Ready(());
+        }
+        let (Some(outlet), Some(parcel)) = (self.worker.outlet(), parcel) else { return Poll::Ready(()) };
+        if ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), &[])).is_ok()
+            && let Some(write) = self.write.take()
+        {
+            write.forget();
         }
         Poll::Ready(())
     }
@@ -75,15 +120,16 @@ impl Exchange {
 
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         let (worker, connection) = (&self.worker, self.connection);
+        let Some(write) = &mut self.write else { return Poll::Pending };
         loop {
             let written = worker.with(|dispatch| {
                 let bytes = dispatch.outgoing(connection);
                 if bytes.is_empty() {
                     // What TLS still holds. There is nothing else to do but to wait, whether that is done or not.
-                    ready!(self.write.poll_flush(cx))?;
+                    ready!(write.poll_flush(cx))?;
                     return Poll::Pending;
                 }
-                let count = ready!(self.write.poll_write(cx, bytes))?;
+                let count = ready!(write.poll_write(cx, bytes))?;
                 dispatch.wrote(connection, count, Instant::now());
                 Poll::Ready(io::Result::Ok(()))
             });
@@ -105,7 +151,7 @@ impl Future for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.worker.with(|dispatch| dispatch.released(self.connection));
+        self.worker.release(self.connection);
     }
 }
 

@@ -104,13 +104,13 @@ impl Listener {
     }
 }
 
-/// Accepts requesters until the worker retires.
+/// Accepts requesters until the worker hands over or retires. The listener is dropped at once then: newcomers are for the
+/// successor alone.
 pub async fn accept(worker: Rc<Worker>, listener: Listener) {
-    let bell = Rc::new(Bell::default());
-    worker.bells.acceptors.borrow_mut().push(Rc::clone(&bell));
+    let bell = worker.stop_bell();
     let turned_away = TurnedAway::default();
     let mut rights = Rights::new(worker.look(|dispatch| dispatch.host().allow.clone()));
-    while !worker.is_retiring() {
+    while worker.is_serving() {
         let next = std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx));
         let next = match rights.due() {
             None => next.await,
@@ -136,7 +136,7 @@ pub async fn accept(worker: Rc<Worker>, listener: Listener) {
 enum Next {
     Accepted(Stream),
     Failed(io::Error),
-    /// Something has changed: perhaps the worker retires, perhaps there is room again.
+    /// Something has changed: perhaps the worker serves no longer, perhaps there is room again.
     Look,
 }
 

@@ -13,4 +13,4 @@ mod turned_away;
 
 pub use account::{Account, Standing};
 pub use intake::{Flow, Intake, Refusal};
-pub use rights::Rights;
+pub use rights::{Rights, may_come};

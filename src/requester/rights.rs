@@ -46,10 +46,7 @@ impl Rights {
         if self.allow.is_empty() {
             return Ok(());
         }
-        let known = match stream {
-            Stream::Unix(socket) => peer(socket).ok(),
-            Stream::Tcp(_) | Stream::Tls(_) => None,
-        };
+        let known = known(stream);
         let who = match &known {
             Some(peer) if admits(&self.allow, peer) => return Ok(()),
             Some(Peer { pid, uid, .. }) => format!("pid {pid} ({}), uid {uid}", program(*pid)),
@@ -88,6 +85,20 @@ impl Refusals {
         }
         self.said = Some(now);
         Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+/// Whether somebody may be a requester who was let in before, by another child.
+#[must_use]
+pub fn may_come(allow: &[Allowed], stream: &Stream) -> bool {
+    allow.is_empty() || known(stream).is_some_and(|peer| admits(allow, &peer))
+}
+
+/// Who somebody is; nobody can tell who comes over TCP.
+fn known(stream: &Stream) -> Option<Peer> {
+    match stream {
+        Stream::Unix(socket) => peer(socket).ok(),
+        Stream::Tcp(_) | Stream::Tls(_) => None,
     }
 }
 

@@ -3,17 +3,23 @@
 //! Enters: paths, rights, descriptors. Leaves: children, listeners, locks, and errors that name what to do about them.
 //! Promised: no descriptor leaks into a child beyond those it inherits on purpose; nothing here waits for anybody.
 //!
+//! - [`activation`] — sockets that the service manager passes
+//! - [`adopt`] — listening sockets that were opened before this process
 //! - [`binary`] — whether a file is still what was started
 //! - [`descriptors`] — what a child finds at agreed numbers
-//! - [`handover`] — the way of sockets from a child to its successor
+//! - [`handover`] — the way of sockets from a child to its successor, packet by packet
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`readiness`] — waiting for a descriptor without reading from it
+//! - [`reexec`] — another image in the same process, with descriptors kept
+//! - [`signals`] — signals as things to be read
 //! - [`spawn`] — fork and exec of the own binary
 //! - [`stream`] — one face for UNIX, TCP and TLS sockets
 
+pub mod activation;
+pub mod adopt;
 pub mod binary;
 pub mod descriptors;
 pub mod handover;
@@ -22,5 +28,7 @@ pub mod listen;
 pub mod peer;
 pub mod pid_file;
 pub mod readiness;
+pub mod reexec;
+pub mod signals;
 pub mod spawn;
 pub mod stream;

@@ -9,15 +9,17 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use nix::sys::socket::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 pub use self::tls::{Tls, Transport, transport};
+use super::handover;
 
 mod tls;
 
@@ -74,6 +76,25 @@ impl Shared {
 }
 
 impl Stream {
+    /// Takes a socket that another process had into the current event loop; `None` if it is no connected socket of a
+    /// kind that is known here.
+    #[must_use]
+    pub fn adopt(socket: OwnedFd) -> Option<Self> {
+        match handover::stream_family(socket.as_fd())? {
+            AddressFamily::Unix => {
+                let stream = std::os::unix::net::UnixStream::from(socket);
+                stream.set_nonblocking(true).ok()?;
+                UnixStream::from_std(stream).ok().map(Self::Unix)
+            }
+            AddressFamily::Inet | AddressFamily::Inet6 => {
+                let stream = std::net::TcpStream::from(socket);
+                stream.set_nonblocking(true).ok()?;
+                TcpStream::from_std(stream).ok().map(Self::Tcp)
+            }
+            _ => None,
+        }
+    }
+
     /// Takes the two halves apart.
     #[must_use]
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
@@ -159,6 +180,12 @@ impl ReadHalf {
         polled.map_ok(|()| buffer.filled().len())
     }
 
+    /// As [`Stream::is_plain`].
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
     /// Whether the other side has closed the socket altogether, not only its sending direction.
     #[must_use]
     pub fn is_hung_up(&self) -> bool {
@@ -180,6 +207,16 @@ impl AsFd for ReadHalf {
 }
 
 impl WriteHalf {
+    /// Drops this half without ending the sending direction: somebody else has the socket now.
+    pub fn forget(self) {
+        match self {
+            Self::Unix(half) => half.forget(),
+            Self::Tcp(half) => half.forget(),
+            // Nobody can have it, so that its end is to be told.
+            Self::Tls(_) => {}
+        }
+    }
+
     /// Writes what the socket takes at once; `WouldBlock` if it takes nothing.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! Connections: when one more is wanted, and how it opens and is let go.
+//! Connections: when one more is wanted, and how it opens, is handed over and is let go.
 
 use std::time::Instant;
 
 use super::{Attempt, Cost, Dispatch, Place};
+use crate::child::handing::Parcel;
 use crate::pool::{self, Slot};
 use crate::work::{ConnectionId, key};
 
@@ -34,15 +35,28 @@ impl Dispatch {
 
     /// An attempt succeeded. Returns the connection's number.
     pub fn opened(&mut self, now: Instant) -> ConnectionId {
-        let slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
+        self.attempt.under_way = false;
+        self.attempts += 1;
+        self.admit(false, now)
+    }
+
+    /// A predecessor has handed over a connection; `proven`: it has given a reply. Returns its number, or `None` if there
+    /// are as many as there may be.
+    pub fn adopted(&mut self, proven: bool, now: Instant) -> Option<ConnectionId> {
+        let most = self.host.connections as usize;
+        (self.live() + usize::from(self.attempt.under_way) < most).then(|| self.admit(proven, now))
+    }
+
+    /// A connection is there.
+    fn admit(&mut self, proven: bool, now: Instant) -> ConnectionId {
+        let mut slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
+        slot.proven = proven;
         let free = self.slots.iter().position(|place| matches!(place, Place::Free));
         let index = free.unwrap_or_else(|| {
             self.slots.push(Place::Free);
             self.slots.len() - 1
         });
         self.slots[index] = Place::Open(Box::new(slot));
-        self.attempt.under_way = false;
-        self.attempts += 1;
         let back = self.reach.standing() != pool::Standing::Up;
         self.errands.reach |= back;
         self.reach.connected();
@@ -53,6 +67,26 @@ impl Dispatch {
         }
         self.errands.connect = true;
         ConnectionId(key(index))
+    }
+
+    /// What a successor must know of a connection to go on with it; `None` if it owes something, or is owed something.
+    #[must_use]
+    pub fn parcel_of(&self, connection: ConnectionId) -> Option<Parcel> {
+        let Some(Place::Open(slot)) = self.slots.get(connection.index()) else { return None };
+        // Without a flight, tombstones included, nothing can be half read either: it would have ended the connection.
+        let owes_nothing = slot.flights.is_empty() && slot.outgoing.is_empty();
+        owes_nothing.then(|| Parcel::Connection {
+            dialect: self.host.dialect,
+            address: self.host.address.clone(),
+            opening: crate::config::opening(&self.host),
+            proven: slot.proven,
+        })
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.live()
     }
 
     /// A connection's task has let go of it: its number may be given to the next one.

@@ -1,45 +1,54 @@
-//! One host of the table: the life of its child, and what is known of the host. Pure.
+//! One host of the table: the life of its newest child, its predecessors, and what is known of the host. Pure.
 //!
 //! ```text
 //!            ┌────────── requester waits ──────────┐
 //!   Waiting ─┤                                     ▼
-//!      ▲     └ (start=demand)       Boot ──▶ Spawning ──▶ Starting ──▶ Serving
-//!      │                                        ▲            │            │
-//!      └──── (start=demand) ── Resting ◀────────┼────────────┴── exit ────┤
-//!                                 └─────────────┘                         ▼
-//!                     stop: Retiring ──▶ Killed ──▶ Gone           Killed (hangs)
+//!      ▲     └ (start=demand)       Boot ────────▶ Due ──▶ Spawning ──▶ a child that lives
+//!      │                                           ▲                          │
+//!      └──── (start=demand) ── Resting ────────────┴──────────◀── exit ───────┤
+//!                                                                             ▼
+//!                                                             stop, host removed: Gone
 //! ```
+//!
+//! The stages of a child that lives are those of [`Child`]. The child that a replacement begins with becomes a
+//! predecessor and serves on until the newest one is ready.
 
+mod serving;
+mod time;
 mod view;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use super::child::{Child, Stage};
+use super::made::Made;
 use super::restart::{Exit, Restarts};
-use super::{Event, Todo};
+use super::{Event, Rules, Todo};
 use crate::config::{HostSettings, Start};
+use crate::heritage::Heritage;
 use crate::snapshot::{Outcomes, Reach, Snapshot};
 
+#[cfg(test)]
+pub(crate) use time::READY_WITHIN;
 pub(crate) use view::ANSWER_WITHIN;
 pub(crate) use view::State;
 
-/// The life of a child.
-#[derive(Debug, Clone, PartialEq)]
-enum Life {
+/// The life of the newest child. `T` is a moment, as in [`Child`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Life<T = Instant> {
     /// None until a requester comes.
     Waiting,
+    /// To be started as soon as it is its turn.
+    Due,
     /// Being started.
     Spawning,
-    /// Started, not ready yet.
-    Starting { pid: i32, since: Instant },
-    /// Ready.
-    Serving { pid: i32, since: Instant },
-    /// Told to go.
-    Retiring { pid: i32, kill_at: Instant },
-    /// Killed by the parent; it had served for so long.
-    Killed { pid: i32, served: Option<Duration> },
+    /// A process.
+    Living(Child<T>),
     /// None; the next one is started then.
-    Resting { until: Instant, why: String },
+    Resting { until: T, why: String },
     /// None any more.
     Gone,
 }
@@ -47,241 +56,171 @@ enum Life {
 /// One host.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// As configured.
-    pub(crate) settings: HostSettings,
-    life: Life,
-    restarts: Restarts,
-    settled: bool,
-    /// Children started after the first one.
-    again: u64,
-    ever_started: bool,
-    reach: Reach,
-    reason: String,
-    last: Snapshot,
-    answered_at: Option<Instant>,
-    /// What children before this one counted, as far as their last snapshots tell.
-    base: Outcomes,
-    /// Questions that are not answered yet, oldest first.
+    /// What a child would be started with now.
+    pub(crate) plan: Heritage,
+    pub(super) life: Life,
+    /// Children before the newest one that still live, oldest first.
+    pub(super) predecessors: Vec<Child>,
+    /// The host is not configured any more.
+    pub(super) leaving: bool,
+    pub(super) restarts: Restarts,
+    pub(super) settled: bool,
+    /// Children started again after one had died; a replacement is none of them.
+    pub(super) again: u64,
+    /// Whether the next child that is started is one of those.
+    pub(super) ever_started: bool,
+    pub(super) reach: Reach,
+    pub(super) reason: String,
+    /// Why the last successor died while its predecessor serves on.
+    pub(super) trouble: Option<String>,
+    pub(super) last: Snapshot,
+    pub(super) answered_at: Option<Instant>,
+    /// What all children have counted, as far as they told.
+    pub(super) total: Outcomes,
+    /// Questions to the child that serves that are not answered yet, oldest first.
     questions: VecDeque<(u64, Instant)>,
-    words: Option<String>,
+    pub(super) words: Option<String>,
     /// Whether deferred transactions wait; none: unknown.
-    backlog: Option<bool>,
+    pub(super) backlog: Option<bool>,
 }
 
 impl Entry {
-    pub(super) fn new(settings: HostSettings) -> Self {
+    pub(super) fn new(plan: Heritage) -> Self {
         Self {
-            settled: settings.start == Start::Demand,
-            settings,
+            settled: plan.host.start == Start::Demand,
+            plan,
             life: Life::Waiting,
+            predecessors: Vec::new(),
+            leaving: false,
             restarts: Restarts::default(),
             again: 0,
             ever_started: false,
             reach: Reach::Idle,
             reason: String::new(),
+            trouble: None,
             last: Snapshot::default(),
             answered_at: None,
-            base: Outcomes::default(),
+            total: Outcomes::default(),
             questions: VecDeque::new(),
             words: None,
             backlog: None,
         }
     }
 
-    pub(super) fn apply(&mut self, event: Event, now: Instant, stopping: bool) -> Option<Todo> {
-        match event {
-            Event::Boot => return self.wake(stopping),
-            Event::Wanted if self.life == Life::Waiting => return self.spawn(stopping),
-            Event::Started { pid } => return self.started(pid, now, stopping),
-            Event::NotStarted { reason } => {
-                let rest = self.restarts.longer();
-                return self.rest(rest, reason, now, stopping);
-            }
-            Event::Exited { exit } => return self.exited(exit, now, stopping),
-            Event::Ready => self.ready(now),
-            Event::Reach { up, reason } => {
-                self.reach = if up { Reach::Up } else { Reach::Down };
-                self.reason = reason;
-            }
-            Event::Backlog { waiting } => self.backlog = Some(waiting),
-            Event::Asked { ask } => self.questions.push_back((ask, now)),
-            Event::Answered { ask, snapshot } => self.answered(ask, *snapshot, now),
-            Event::LastWords { text } => self.words = Some(text),
-            Event::Wanted => {}
-        }
-        None
+    /// The host as it is configured.
+    pub(crate) fn settings(&self) -> &HostSettings {
+        &self.plan.host
     }
 
-    fn started(&mut self, pid: i32, now: Instant, stopping: bool) -> Option<Todo> {
-        if stopping || self.life != Life::Spawning {
-            self.life = Life::Killed { pid, served: None };
-            return Some(Todo::Kill);
+    pub(super) fn apply(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Todo> {
+        let ends = rules.stopping || self.leaving;
+        let todo = match event {
+            Event::Boot | Event::Wanted if ends || self.life != Life::Waiting => None,
+            Event::Boot => self.wake(),
+            Event::Wanted => self.due(),
+            Event::Started { pid } => self.started(pid, now, rules),
+            Event::NotStarted { reason } if self.life == Life::Spawning => {
+                let rest = self.restarts.longer();
+                self.rest(rest, reason, now, ends)
+            }
+            Event::Exited { pid, exit } => self.exited(pid, exit, now, ends),
+            Event::Ready { pid } => return self.ready(pid, now),
+            told => {
+                self.hear(told, now);
+                None
+            }
+        };
+        todo.into_iter().collect()
+    }
+
+    fn started(&mut self, pid: i32, now: Instant, rules: &Rules) -> Option<Todo> {
+        let made = Made { heritage: Some(self.plan.clone()), build: rules.build.clone(), generation: rules.generation };
+        let mut child = Child::new(pid, made, Stage::Starting { since: now });
+        let is_wanted = self.life == Life::Spawning && !rules.stopping && !self.leaving;
+        if !is_wanted {
+            let todo = child.kill(now);
+            self.predecessors.push(child);
+            if self.life == Life::Spawning {
+                self.life = Life::Gone;
+            }
+            return todo;
         }
         self.again += u64::from(self.ever_started);
         self.ever_started = true;
         self.words = None;
-        self.life = Life::Starting { pid, since: now };
+        self.life = Life::Living(child);
         None
     }
 
-    fn ready(&mut self, now: Instant) {
-        if let Life::Starting { pid, .. } = self.life {
-            self.life = Life::Serving { pid, since: now };
-            self.settled = true;
-        }
-    }
-
-    fn answered(&mut self, ask: u64, snapshot: Snapshot, now: Instant) {
-        self.questions.retain(|(asked, _)| *asked > ask);
-        self.reach = snapshot.reach;
-        self.reason.clone_from(&snapshot.reason);
-        if self.backlog.is_some() {
-            // What was told at a change may be older than this.
-            self.backlog = Some(snapshot.spool.depth > 0);
-        }
-        self.last = snapshot;
-        self.answered_at = Some(now);
-    }
-
-    fn exited(&mut self, exit: Exit, now: Instant, stopping: bool) -> Option<Todo> {
-        let (served, ours) = match self.life {
-            Life::Serving { since, .. } => (Some(now.duration_since(since)), false),
-            Life::Killed { served, .. } => (served, true),
-            _ => (None, false),
+    /// The newest child serves from now on, and those before it have to hand over.
+    fn ready(&mut self, pid: i32, now: Instant) -> Vec<Todo> {
+        let starting = self.newest_mut().filter(|child| child.pid == pid);
+        let Some(child) = starting.filter(|child| matches!(child.stage, Stage::Starting { .. })) else {
+            return Vec::new();
         };
-        self.forget_child();
+        child.stage = Stage::Serving { since: now };
+        self.settled = true;
+        self.trouble = None;
+        if self.has_serving_predecessor() {
+            self.forget_who_served();
+        }
+        self.predecessors.iter_mut().filter_map(|child| child.hand_over(now)).collect()
+    }
+
+    fn exited(&mut self, pid: i32, exit: Exit, now: Instant, ends: bool) -> Option<Todo> {
+        let was_shown = self.pid() == Some(pid);
+        let newest = self.newest().filter(|child| child.pid == pid).cloned();
+        let known = self.predecessors.len() + usize::from(newest.is_some());
+        self.predecessors.retain(|child| child.pid != pid);
+        if known == self.predecessors.len() {
+            return None;
+        }
+        if was_shown {
+            self.forget_who_served();
+        }
         if exit != Exit::Code(0) && self.backlog == Some(false) {
             // It may have died between storing a request and saying so.
             self.backlog = None;
         }
-        let rest = self.restarts.after(exit, served, ours);
+        let child = newest?;
+        let rest = self.restarts.after(exit, child.served(now), child.is_killed());
         let why = self.words.as_ref().map_or_else(|| exit.to_string(), |words| format!("{exit}: {words}"));
-        self.rest(rest, why, now, stopping)
+        self.rest(rest, why, now, ends)
     }
 
-    /// What it counted and what it stored stays; how it was ends with it.
-    fn forget_child(&mut self) {
-        add(&mut self.base, &self.last.outcomes);
-        let last_log = std::mem::take(&mut self.last.last_log);
-        let spool = std::mem::take(&mut self.last.spool);
-        self.last = Snapshot { last_log, spool, ..Snapshot::default() };
-        self.questions.clear();
-        self.reach = Reach::Idle;
-        self.reason.clear();
-    }
-
-    fn rest(&mut self, rest: Duration, why: String, now: Instant, stopping: bool) -> Option<Todo> {
+    fn rest(&mut self, rest: Duration, why: String, now: Instant, ends: bool) -> Option<Todo> {
         self.settled = true;
-        if stopping {
+        if ends {
             self.life = Life::Gone;
             return None;
         }
+        if self.has_serving_predecessor() {
+            self.trouble = Some(why.clone());
+        }
         if rest.is_zero() {
-            return self.wake(stopping);
+            return self.wake();
         }
         self.life = Life::Resting { until: now + rest, why };
         None
     }
 
     /// A host that starts on demand waits for a requester again, so a child that crashes at start does so only as often
-    /// as somebody wants it; stored requests want it too.
-    fn wake(&mut self, stopping: bool) -> Option<Todo> {
-        match self.settings.start {
-            Start::Boot => self.spawn(stopping),
-            Start::Demand if self.has_backlog() => self.spawn(stopping),
-            Start::Demand => {
-                self.life = Life::Waiting;
-                (!stopping).then_some(Todo::Watch)
-            }
+    /// as somebody wants it; stored requests want it too, and so do the requesters of a child before it.
+    pub(super) fn wake(&mut self) -> Option<Todo> {
+        let is_wanted = self.has_backlog() || self.predecessors.iter().any(Child::has_requesters);
+        if self.plan.host.start == Start::Boot || is_wanted {
+            return self.due();
         }
+        self.life = Life::Waiting;
+        Some(Todo::Watch)
     }
 
-    fn spawn(&mut self, stopping: bool) -> Option<Todo> {
-        if stopping {
-            return None;
-        }
+    fn due(&mut self) -> Option<Todo> {
+        self.life = Life::Due;
+        None
+    }
+
+    pub(super) fn spawn(&mut self) {
         self.life = Life::Spawning;
-        Some(Todo::Spawn)
-    }
-
-    pub(super) fn tick(&mut self, now: Instant, patience: Option<Duration>) -> Option<Todo> {
-        if self.next_tick(patience).is_none_or(|due| due > now) {
-            return None;
-        }
-        match self.life {
-            Life::Resting { .. } => self.wake(false),
-            Life::Starting { .. } | Life::Serving { .. } => {
-                self.words = Some("it did not answer and was killed".to_owned());
-                self.kill(now)
-            }
-            _ => self.kill(now),
-        }
-    }
-
-    pub(super) fn next_tick(&self, patience: Option<Duration>) -> Option<Instant> {
-        match self.life {
-            Life::Resting { until, .. } => Some(until),
-            Life::Retiring { kill_at, .. } => Some(kill_at),
-            Life::Starting { since, .. } => patience.map(|patience| since + patience),
-            Life::Serving { .. } => Some(self.questions.front()?.1 + patience?),
-            _ => None,
-        }
-    }
-
-    pub(super) fn forgive(&mut self, now: Instant) {
-        for question in &mut self.questions {
-            question.1 = now;
-        }
-        if let Life::Starting { since, .. } = &mut self.life {
-            *since = now;
-        }
-    }
-
-    pub(super) fn stop(&mut self, kill_at: Instant) -> Option<Todo> {
-        match self.life {
-            Life::Starting { pid, .. } | Life::Serving { pid, .. } => {
-                self.life = Life::Retiring { pid, kill_at };
-                Some(Todo::Retire)
-            }
-            Life::Waiting | Life::Resting { .. } => {
-                self.life = Life::Gone;
-                None
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn stop_now(&mut self) -> Option<Todo> {
-        let Some(pid) = self.pid() else {
-            self.life = Life::Gone;
-            return None;
-        };
-        self.life = Life::Killed { pid, served: None };
-        Some(Todo::Kill)
-    }
-
-    fn kill(&mut self, now: Instant) -> Option<Todo> {
-        let pid = self.pid()?;
-        let served = match self.life {
-            Life::Serving { since, .. } => Some(now.duration_since(since)),
-            _ => None,
-        };
-        self.life = Life::Killed { pid, served };
-        Some(Todo::Kill)
-    }
-}
-
-fn add(sum: &mut Outcomes, more: &Outcomes) {
-    for (sum, more) in [
-        (&mut sum.replies, more.replies),
-        (&mut sum.lost, more.lost),
-        (&mut sum.timeout, more.timeout),
-        (&mut sum.unknown, more.unknown),
-        (&mut sum.busy, more.busy),
-        (&mut sum.refused, more.refused),
-        (&mut sum.delayed, more.delayed),
-        (&mut sum.failed, more.failed),
-    ] {
-        *sum = sum.saturating_add(more);
     }
 }

@@ -1,124 +1,117 @@
 //! The table of hosts and their children: events → what to do. Pure; the time is an argument.
 //!
-//! Enters: what happened to which host's child ([`Event`]), a stop, the passing of time. Leaves: what to do about it
-//! ([`Action`]). Promised: a host has at most one child; nothing that happens to one host changes another's entry; after
-//! a stop nothing is started, and every child is either gone or killed by the end of its time.
+//! Enters: what happened to which host's child ([`Event`]), a stop, the passing of time; what a table before this one
+//! has written down. Leaves: what to do about it ([`Action`]); the table, written down. Promised: a host has one child,
+//! and beside it those that are being replaced, of which one at most serves; nothing that happens to one host changes
+//! another's entry, but for whose turn it is to be started; no child is forgotten before it is gone; after a stop
+//! nothing is started, and every child is either gone or killed by the end of its time.
 //!
-//! - [`entry`] — one host: the life of its child
+//! - [`entry`] — one host: the life of its newest child, and its predecessors
+//! - `event` — what happens, and what is to be done
+//! - [`child`] — one child: where it stands
+//! - [`made`] — what a child was started with
 //! - [`restart`] — when a child that died is started again
+//! - [`bequest`] — an entry as it is written down, and read again
 
+pub(crate) mod bequest;
+pub(crate) mod child;
 pub(crate) mod entry;
+mod event;
+pub(crate) mod made;
 pub(crate) mod restart;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-use crate::config::HostSettings;
-use crate::snapshot::Snapshot;
+use super::reconcile::Fate;
+use crate::heritage::Heritage;
+use bequest::HostBequest;
 use entry::{Entry, State};
-use restart::Exit;
+pub(crate) use event::{Action, Event, Todo};
+use made::Build;
 
-/// Names a host within one table: its place in `hosts.tab`.
+/// Successors that are started at a time: one whose predecessor serves on can wait for its turn.
+pub(crate) const AT_ONCE: usize = 4;
+
+/// A tick that comes so much later than it was due shows that the parent itself was stopped or starved.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Names a host within one table: its place in `hosts.tab`; hosts that are
+/// not configured any more come last, until their children are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) usize);
 
-/// What happened to a host or its child.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Event {
-    /// The parent has begun.
-    Boot,
-    /// A requester waits at a host without a child.
-    Wanted,
-    /// The child was started.
-    Started {
-        /// Its process ID.
-        pid: i32,
-    },
-    /// The child could not be started.
-    NotStarted {
-        /// Why, for people.
-        reason: String,
-    },
-    /// The child accepts requesters.
-    Ready,
-    /// The host could be reached, or no longer.
-    Reach {
-        /// Whether it is up.
-        up: bool,
-        /// Why not, for people.
-        reason: String,
-    },
-    /// The child says whether deferred transactions wait.
-    Backlog {
-        /// Whether there are any.
-        waiting: bool,
-    },
-    /// The child was asked for a snapshot.
-    Asked {
-        /// The number of the question.
-        ask: u64,
-    },
-    /// The child answered.
-    Answered {
-        /// The number of the question.
-        ask: u64,
-        /// The answer.
-        snapshot: Box<Snapshot>,
-    },
-    /// The child is about to die of this.
-    LastWords {
-        /// For people.
-        text: String,
-    },
-    /// The child is gone.
-    Exited {
-        /// In which way.
-        exit: Exit,
-    },
-}
-
-/// What is to be done for a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Action {
-    /// For which one.
-    pub(crate) host: HostId,
-    /// What.
-    pub(crate) todo: Todo,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Todo {
-    /// Start a child; to be answered by [`Event::Started`] or [`Event::NotStarted`].
-    Spawn,
-    /// Watch the listeners; the first requester is [`Event::Wanted`].
-    Watch,
-    /// Ask the child to retire (SIGTERM).
-    Retire,
-    /// End the child (SIGKILL).
-    Kill,
+/// What holds for all entries.
+#[derive(Debug)]
+struct Rules {
+    /// What children are started of now.
+    build: Build,
+    /// Of the configuration.
+    generation: u64,
+    /// How long a child may owe an answer before it is killed; none: for ever.
+    patience: Option<Duration>,
+    stopping: bool,
 }
 
 /// All hosts.
 #[derive(Debug)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
-    /// How long a child may owe an answer before it is killed; none: for ever.
-    patience: Option<Duration>,
-    stopping: bool,
+    rules: Rules,
     last_tick: Instant,
 }
 
 impl Table {
-    /// A table of `hosts` without any child.
-    pub(crate) fn new(hosts: Vec<HostSettings>, patience: Option<Duration>, now: Instant) -> Self {
-        let entries = hosts.into_iter().map(Entry::new).collect();
-        Self { entries, patience, stopping: false, last_tick: now }
+    /// A table of hosts without any child; `plans` are what their children are started with.
+    pub(crate) fn new(
+        plans: Vec<Heritage>,
+        build: Build,
+        generation: u64,
+        patience: Option<Duration>,
+        now: Instant,
+    ) -> Self {
+        let entries = plans.into_iter().map(Entry::new).collect();
+        Self { entries, rules: Rules { build, generation, patience, stopping: false }, last_tick: now }
     }
 
-    /// All hosts, in the order of `hosts.tab`.
+    /// A table that goes on where another one ended: each host has the fate that was decided for it. The actions are
+    /// those of all hosts; [`Event::Boot`] is not needed.
+    pub(crate) fn inherit(
+        fates: Vec<Fate>,
+        build: Build,
+        generation: u64,
+        patience: Option<Duration>,
+        now: Instant,
+    ) -> (Self, Vec<Action>) {
+        let mut table = Self::new(Vec::new(), build, generation, patience, now);
+        let mut actions = Vec::new();
+        for (at, fate) in fates.into_iter().enumerate() {
+            let (entry, todos) = Entry::inherit(fate, now);
+            table.entries.push(entry);
+            actions.extend(todos.into_iter().map(|todo| Action { host: HostId(at), todo }));
+        }
+        table.start_due(&mut actions);
+        (table, actions)
+    }
+
+    /// All that a table after this one needs to go on, by [`HostId`].
+    pub(crate) fn bequeath(&self, now: Instant) -> Vec<HostBequest> {
+        self.entries.iter().map(|entry| entry.bequeath(&self.rules.build, now)).collect()
+    }
+
+    /// The generation of the configuration.
+    pub(crate) fn generation(&self) -> u64 {
+        self.rules.generation
+    }
+
+    /// The configured hosts, in the order of `hosts.tab`.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = (HostId, &Entry)> {
+        self.all().filter(|(_, entry)| !entry.is_leaving())
+    }
+
+    /// All hosts, with those that are configured no more but whose children still live.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (HostId, &Entry)> {
         self.entries.iter().enumerate().map(|(at, entry)| (HostId(at), entry))
     }
 
@@ -127,68 +120,90 @@ impl Table {
         self.entries.get(host.0)
     }
 
-    /// The host called `name`.
+    /// The configured host called `name`.
     pub(crate) fn find(&self, name: &str) -> Option<HostId> {
-        self.entries.iter().position(|entry| entry.settings.name == name).map(HostId)
+        self.hosts().find(|(_, entry)| entry.settings().name == name).map(|(host, _)| host)
     }
 
     /// Takes notice of what happened to `host`.
-    pub(crate) fn apply(&mut self, host: HostId, event: Event, now: Instant) -> Option<Action> {
-        let stopping = self.stopping;
-        let todo = self.entries.get_mut(host.0)?.apply(event, now, stopping)?;
-        Some(Action { host, todo })
+    pub(crate) fn apply(&mut self, host: HostId, event: Event, now: Instant) -> Vec<Action> {
+        let Some(entry) = self.entries.get_mut(host.0) else {
+            return Vec::new();
+        };
+        let todos = entry.apply(event, now, &self.rules);
+        let mut actions = todos.into_iter().map(|todo| Action { host, todo }).collect();
+        self.start_due(&mut actions);
+        actions
     }
 
     /// Takes notice of the time.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Action> {
-        let patience = self.patience;
-        // Whoever was stopped or starved itself must not blame the children for answers it did not read.
-        let slept = patience.is_some_and(|patience| now.duration_since(self.last_tick) >= patience);
+        // Whoever was stopped or starved itself must not blame the children for what it did not read.
+        let slept = self.slept(now);
         self.last_tick = now;
-        self.each(|entry| {
+        let patience = self.rules.patience;
+        let mut actions = self.each(|entry| {
             if slept {
                 entry.forgive(now);
             }
             entry.tick(now, patience)
-        })
+        });
+        self.start_due(&mut actions);
+        actions
+    }
+
+    fn slept(&self, now: Instant) -> bool {
+        let is_late = self.next_tick().is_some_and(|due| now >= due.max(self.last_tick) + LATE);
+        is_late || self.rules.patience.is_some_and(|patience| now.duration_since(self.last_tick) >= patience)
     }
 
     /// When [`Table::tick`] has something to do; none: never.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
-        self.entries.iter().filter_map(|entry| entry.next_tick(self.patience)).min()
+        self.entries.iter().filter_map(|entry| entry.next_tick(self.rules.patience)).min()
     }
 
     /// Begins a graceful stop: nothing is started any more, and children that live at `kill_at` are killed.
     pub(crate) fn stop(&mut self, kill_at: Instant) -> Vec<Action> {
-        self.stopping = true;
+        self.rules.stopping = true;
         self.each(|entry| entry.stop(kill_at))
     }
 
     /// Stops at once.
-    pub(crate) fn stop_now(&mut self) -> Vec<Action> {
-        self.stopping = true;
-        self.each(Entry::stop_now)
+    pub(crate) fn stop_now(&mut self, now: Instant) -> Vec<Action> {
+        self.rules.stopping = true;
+        self.each(|entry| entry.stop_now(now))
     }
 
     /// Whether a stop has begun.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping
+        self.rules.stopping
     }
 
     /// Whether a stop is complete: no child is left.
     pub(crate) fn is_over(&self) -> bool {
-        self.stopping && self.entries.iter().all(|entry| entry.pid().is_none())
+        self.rules.stopping && self.entries.iter().all(|entry| entry.children().next().is_none())
     }
 
     /// Whether every host that starts with the parent has a child that is ready, or had one that died.
     pub(crate) fn is_settled(&self) -> bool {
-        self.entries.iter().all(Entry::is_settled)
+        self.hosts().all(|(_, entry)| entry.is_settled())
+    }
+
+    /// How many hosts are served by a child that is being replaced.
+    pub(crate) fn replacing(&self) -> usize {
+        self.hosts().filter(|(_, entry)| entry.has_serving_predecessor()).count()
+    }
+
+    /// The largest number of living predecessors of any host.
+    pub(crate) fn most_predecessors(&self) -> usize {
+        self.entries.iter().map(|entry| entry.predecessors().len()).max().unwrap_or(0)
     }
 
     /// How many hosts are up, down (dead, hung or without a working child) and idle.
     pub(crate) fn counts(&self, now: Instant) -> Counts {
-        let mut counts = Counts { hosts: self.entries.len(), ..Counts::default() };
-        for entry in &self.entries {
+        let mut counts = Counts::default();
+        for (_, entry) in self.hosts() {
+            counts.hosts += 1;
             counts.backlogs += usize::from(entry.has_backlog());
             match entry.state(now) {
                 State::Up => counts.up += 1,
@@ -199,9 +214,29 @@ impl Table {
         counts
     }
 
-    fn each(&mut self, mut act: impl FnMut(&mut Entry) -> Option<Todo>) -> Vec<Action> {
-        let todos = self.entries.iter_mut().enumerate().map(|(at, entry)| (HostId(at), act(entry)));
-        todos.filter_map(|(host, todo)| todo.map(|todo| Action { host, todo })).collect()
+    /// Starts who is due: all that nobody serves, and of the successors as many as may start at a time; those that
+    /// have failed before come last, so that a few that cannot start hold up nobody.
+    fn start_due(&mut self, actions: &mut Vec<Action>) {
+        while let Some(at) = self.next_due() {
+            if let Some(entry) = self.entries.get_mut(at) {
+                entry.spawn();
+                actions.push(Action { host: HostId(at), todo: Todo::Spawn });
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<usize> {
+        let is_full = || self.entries.iter().filter(|entry| entry.is_succeeding()).count() >= AT_ONCE;
+        let due = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_due());
+        let (at, entry) = due.min_by_key(|(at, entry)| (entry.has_serving_predecessor(), entry.failures(), *at))?;
+        (!entry.has_serving_predecessor() || !is_full()).then_some(at)
+    }
+
+    fn each<T: IntoIterator<Item = Todo>>(&mut self, mut act: impl FnMut(&mut Entry) -> T) -> Vec<Action> {
+        let entries = self.entries.iter_mut().enumerate();
+        entries
+            .flat_map(|(at, entry)| act(entry).into_iter().map(move |todo| Action { host: HostId(at), todo }))
+            .collect()
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
 /// The rest after a first death.
 pub(crate) const FIRST: Duration = Duration::from_millis(100);
@@ -52,8 +53,10 @@ impl fmt::Display for Exit {
 }
 
 /// Remembers how often a host's child died young in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Restarts {
+    /// How long the next rest is.
+    #[serde(with = "crate::config::millis")]
     next: Duration,
 }
 

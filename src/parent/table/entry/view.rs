@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Life, add};
+use super::{Entry, Life};
+use crate::parent::table::child::Stage;
+use crate::parent::table::restart::Restarts;
 use crate::snapshot::{Reach, Snapshot};
 
 /// A child that owes an answer for so long hangs.
@@ -56,23 +58,22 @@ impl Entry {
         self.settled
     }
 
-    /// The process ID of the child that lives.
-    pub(crate) fn pid(&self) -> Option<i32> {
-        match self.life {
-            Life::Starting { pid, .. }
-            | Life::Serving { pid, .. }
-            | Life::Retiring { pid, .. }
-            | Life::Killed { pid, .. } => Some(pid),
-            Life::Waiting | Life::Spawning | Life::Resting { .. } | Life::Gone => None,
-        }
+    /// Whether the host is configured no more, and its children are on their way out.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// More, the more often its children have died young in a row.
+    pub(in crate::parent::table) fn failures(&self) -> Restarts {
+        self.restarts
     }
 
     /// Whether there is a child that has said that it is ready.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.life, Life::Serving { .. } | Life::Retiring { .. })
+        self.serving().is_some()
     }
 
-    /// Whether it makes sense to ask the child for a snapshot.
+    /// Whether it makes sense to ask the child that serves for a snapshot.
     pub(crate) fn can_be_asked(&self) -> bool {
         self.is_ready() && self.questions.len() < MOST_QUESTIONS
     }
@@ -84,16 +85,26 @@ impl Entry {
 
     /// How the host is.
     pub(crate) fn state(&self, now: Instant) -> State {
-        match (&self.life, self.reach) {
-            (Life::Waiting, _) => State::Idle,
-            (Life::Spawning | Life::Starting { .. }, _) => State::Starting,
-            (Life::Resting { .. }, _) => State::Crashed,
-            (Life::Retiring { .. } | Life::Killed { .. } | Life::Gone, _) => State::Retiring,
-            (Life::Serving { .. }, _) if self.silence(now).is_some() => State::Hung,
-            (Life::Serving { .. }, _) if self.last.retiring => State::Retiring,
-            (Life::Serving { .. }, Reach::Idle) => State::Idle,
-            (Life::Serving { .. }, Reach::Up) => State::Up,
-            (Life::Serving { .. }, Reach::Down) => State::Down,
+        match self.server().map(|child| &child.stage) {
+            Some(Stage::Serving { .. }) if self.silence(now).is_some() => State::Hung,
+            Some(Stage::Serving { .. }) if self.last.retiring => State::Retiring,
+            Some(Stage::Serving { .. }) => match self.reach {
+                Reach::Idle => State::Idle,
+                Reach::Up => State::Up,
+                Reach::Down => State::Down,
+            },
+            Some(_) => State::Retiring,
+            None => self.state_unserved(),
+        }
+    }
+
+    fn state_unserved(&self) -> State {
+        match &self.life {
+            Life::Waiting => State::Idle,
+            Life::Due | Life::Spawning => State::Starting,
+            Life::Living(child) if matches!(child.stage, Stage::Starting { .. }) => State::Starting,
+            Life::Resting { .. } => State::Crashed,
+            Life::Living(_) | Life::Gone => State::Retiring,
         }
     }
 
@@ -105,19 +116,19 @@ impl Entry {
 
     /// Why the host is as it is; empty if there is nothing to say.
     pub(crate) fn reason(&self, now: Instant) -> String {
-        match (&self.life, self.silence(now)) {
-            (Life::Resting { until, why }, _) => {
-                let rest = until.saturating_duration_since(now).as_secs_f32();
-                format!("{why}; started again in {rest:.1} s")
+        let rest = self.resting(now).map(|rest| rest.as_secs_f32());
+        match (&self.life, self.silence(now), &self.trouble) {
+            (_, Some(silence), _) if self.is_ready() => format!("no answer for {:.1} s", silence.as_secs_f32()),
+            (_, _, Some(why)) if self.is_ready() => {
+                let next = rest.map_or_else(|| "is being started".to_owned(), |rest| format!("starts in {rest:.1} s"));
+                format!("{why}; the child before it serves on, the next one {next}")
             }
-            (Life::Serving { .. }, Some(silence)) => {
-                format!("no answer for {:.1} s", silence.as_secs_f32())
-            }
+            (Life::Resting { why, .. }, ..) => format!("{why}; started again in {:.1} s", rest.unwrap_or_default()),
             _ => self.reason.clone(),
         }
     }
 
-    /// For how long there will be no child, and why there is none.
+    /// For how long no child is started, because the last one died.
     pub(crate) fn resting(&self, now: Instant) -> Option<Duration> {
         match self.life {
             Life::Resting { until, .. } => Some(until.saturating_duration_since(now)),
@@ -125,11 +136,12 @@ impl Entry {
         }
     }
 
-    /// What the child last told, and when; its counters include those of the children before it.
+    /// What the child that serves last told, and when; the counters are those of all children.
     pub(crate) fn snapshot(&self) -> (Snapshot, Option<Instant>) {
         let mut snapshot = self.last.clone();
-        add(&mut snapshot.outcomes, &self.base);
-        snapshot.connections.max = u64::from(self.settings.connections);
+        snapshot.outcomes = self.total;
+        let made = self.made().and_then(|made| made.heritage.as_ref()).unwrap_or(&self.plan);
+        snapshot.connections.max = u64::from(made.host.connections);
         if let Some(words) = &self.words {
             snapshot.last_log.clone_from(words);
         }
@@ -146,7 +158,7 @@ impl Entry {
         self.backlog == Some(true)
     }
 
-    /// How often a child was started again.
+    /// How often a child was started again after one had died.
     pub(crate) fn times_restarted(&self) -> u64 {
         self.again
     }
