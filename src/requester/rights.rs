@@ -123,6 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_over_tcp_is_nobody_that_could_be_allowed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (unix, _other) = tokio::net::UnixStream::pair().unwrap();
+            let (socket, unix) = (Stream::Tcp(socket), Stream::Unix(unix));
+            let me = [Allowed::User(nix::unistd::geteuid().as_raw())];
+            assert!(may_come(&me, &unix) && !may_come(&me, &socket));
+            assert!(may_come(&[], &socket), "everybody may");
+            let mut rights = Rights::new(me.to_vec());
+            assert_eq!(rights.check(&unix, Instant::now()), Ok(()));
+            assert_eq!(rights.check(&socket, Instant::now()), Err("you are not allowed to use it".to_owned()));
+        });
+    }
+
+    #[test]
     fn a_second_has_one_line_and_no_refusal_is_left_out() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         assert_eq!(refusals.count(now), Some(0));

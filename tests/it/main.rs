@@ -25,6 +25,8 @@ mod mistakes;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod send;

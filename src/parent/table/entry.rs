@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌────────── requester waits ──────────┐
 //!   Waiting ─┤                                     ▼
-//!      ▲     └ (start=demand)       Boot ────────▶ Due ──▶ Spawning ──▶ a child that lives
+//!      ▲     └ (start=demand)       first start ─▶ Due ──▶ Spawning ──▶ a child that lives
 //!      │                                           ▲                          │
 //!      └──── (start=demand) ── Resting ────────────┴──────────◀── exit ───────┤
 //!                                                                             ▼
@@ -115,8 +115,7 @@ impl Entry {
     pub(super) fn apply(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Todo> {
         let ends = rules.stopping || self.leaving;
         let todo = match event {
-            Event::Boot | Event::Wanted if ends || self.life != Life::Waiting => None,
-            Event::Boot => self.wake(),
+            Event::Wanted if ends || self.life != Life::Waiting => None,
             Event::Wanted => self.due(),
             Event::Started { pid } => self.started(pid, now, rules),
             Event::NotStarted { reason } if self.life == Life::Spawning => {

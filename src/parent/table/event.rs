@@ -10,8 +10,6 @@ use crate::snapshot::Snapshot;
 /// not say at this time, changes nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// The parent has begun.
-    Boot,
     /// A requester waits at a host without a child.
     Wanted,
     /// A child was started, of the entry's plan.

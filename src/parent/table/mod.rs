@@ -25,7 +25,6 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use super::reconcile::Fate;
-use crate::heritage::Heritage;
 use bequest::HostBequest;
 use entry::{Entry, State};
 pub(crate) use event::{Action, Event, Todo};
@@ -63,20 +62,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table of hosts without any child; `plans` are what their children are started with.
-    pub(crate) fn new(
-        plans: Vec<Heritage>,
-        build: Build,
-        generation: u64,
-        patience: Option<Duration>,
-        now: Instant,
-    ) -> Self {
-        let entries = plans.into_iter().map(Entry::new).collect();
-        Self { entries, rules: Rules { build, generation, patience, stopping: false }, last_tick: now }
-    }
-
-    /// A table that goes on where another one ended: each host has the fate that was decided for it. The actions are
-    /// those of all hosts; [`Event::Boot`] is not needed.
+    /// A table that goes on where another one ended, or a first one: each host has the fate that was decided for it. The
+    /// actions are what is to be done first.
     pub(crate) fn inherit(
         fates: Vec<Fate>,
         build: Build,
@@ -84,7 +71,8 @@ impl Table {
         patience: Option<Duration>,
         now: Instant,
     ) -> (Self, Vec<Action>) {
-        let mut table = Self::new(Vec::new(), build, generation, patience, now);
+        let rules = Rules { build, generation, patience, stopping: false };
+        let mut table = Self { entries: Vec::new(), rules, last_tick: now };
         let mut actions = Vec::new();
         for (at, fate) in fates.into_iter().enumerate() {
             let (entry, todos) = Entry::inherit(fate, now);

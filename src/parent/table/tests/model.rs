@@ -126,7 +126,7 @@ impl World {
         let start = |at: usize| if at == 1 { Start::Demand } else { Start::Boot };
         let files: BTreeMap<_, _> = NAMES.iter().enumerate().map(|(at, name)| (*name, (0, start(at)))).collect();
         let mut world = Self {
-            table: table(Vec::new(), None, now),
+            table: table(Vec::new(), None, now).0,
             now,
             files,
             known: BTreeMap::new(),
