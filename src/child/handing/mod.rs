@@ -48,7 +48,7 @@ pub enum Parcel {
         dialect: Dialect,
         /// Where it leads, as configured.
         address: Address,
-        /// The options by which it was opened, as [`crate::config::opening`] has them.
+        /// The options by which it was opened, as `config::opening` has them.
         #[serde(default)]
         opening: Vec<String>,
         /// Whether it has given a reply.
