@@ -5,6 +5,7 @@
 
 mod build;
 mod bystander;
+mod ca;
 mod chaos_host;
 mod daemon;
 mod machine;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use build::Build;
 pub(crate) use bystander::Bystander;
+pub(crate) use ca::{Ca, private};
 pub(crate) use chaos_host::{ChaosHost, name, tag};
 pub(crate) use daemon::{Daemon, Place};
 pub(crate) use machine::{Machine, raise_file_limit};

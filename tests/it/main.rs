@@ -13,6 +13,8 @@ mod dead;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod greeting;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;
@@ -24,6 +26,8 @@ mod mistakes;
 mod redis;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
@@ -40,3 +44,5 @@ mod spool_links;
 mod spool_tools;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod tls;
