@@ -67,7 +67,10 @@ pub(super) fn gather(
     // What is left is wanted by nobody any more.
     inherited.0.into_iter().for_each(|listening| listening.forget(&manager));
     let (plans, sockets): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
+    // The fates of the configured hosts come first, as their sockets do.
+    let any_new = sockets.iter().map(HostSockets::any_new).chain(std::iter::repeat(false));
+    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build).into_iter().zip(any_new);
+    let fates: Vec<_> = fates.map(|(fate, new)| if new { fate.with_new_sockets() } else { fate }).collect();
     let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
     let complaint =
         (!complaints.is_empty()).then(|| Complaint { fault: RestartFault::Configuration, text: complaints.join("\n") });
@@ -210,7 +213,7 @@ fn open_control(
 }
 
 /// Two parents with different pid files in one run directory would replace each other's sockets.
-fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
+pub(crate) fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
     let Ok(stream) = UnixStream::connect(control_socket) else {
         return Ok(());
     };
