@@ -8,6 +8,7 @@ mod crowd;
 mod deferred;
 mod faults;
 mod hosts;
+mod kept;
 mod killed;
 mod moved;
 mod owed;
@@ -16,6 +17,7 @@ mod requests;
 mod signals;
 mod stage;
 mod storm;
+mod talks;
 mod tcp;
 mod trial;
 
