@@ -184,6 +184,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: std::time::Duration = std::time::Duration::from_secs(30);
+
     fn pair() -> (Idle, UnixStream) {
         let (ours, theirs) = StdUnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
@@ -204,7 +206,8 @@ mod tests {
         let _channel = serve(idle, &notes);
         let mut lines = BufReader::new(child).lines();
         for word in ["one", "two"] {
-            assert_eq!(lines.next_line().await.unwrap().unwrap(), word);
+            let line = tokio::time::timeout(LONG, lines.next_line()).await.expect("it is said");
+            assert_eq!(line.unwrap().unwrap(), word);
         }
     }
 
@@ -227,7 +230,8 @@ mod tests {
         let _channel = serve(idle, &notes);
         child.write_all(after.as_bytes()).await.unwrap();
         for expected in [true, false, true, false] {
-            let Some(Note::Said { message: ToParent::Reach { up, .. }, .. }) = heard.recv().await else {
+            let note = tokio::time::timeout(LONG, heard.recv()).await.expect("it is heard");
+            let Some(Note::Said { message: ToParent::Reach { up, .. }, .. }) = note else {
                 panic!("something else was said")
             };
             assert_eq!(up, expected);
