@@ -226,7 +226,7 @@ impl HostSettings {
     #[must_use]
     pub fn with_defaults(name: impl Into<String>, address: Address, dialect: Dialect) -> Self {
         let (pipeline, max_reply) = match dialect {
-            Dialect::Resp => (1024, 1 << 30),
+            Dialect::Resp | Dialect::Memcache => (1024, 1 << 30),
             Dialect::Line | Dialect::Len32 => (1, 16 << 20),
         };
         Self {

@@ -7,6 +7,7 @@
 mod framer;
 mod len32;
 mod line;
+mod memcache;
 mod resp;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use framer::{ReplyFramer, RequestFramer};
+pub use memcache::CLOSING;
 pub use resp::{encode_command, raw_reply, render_reply, split_inline};
 
 /// How a host speaks.
@@ -26,6 +28,8 @@ pub enum Dialect {
     Len32,
     /// Redis RESP2 and RESP3.
     Resp,
+    /// memcached's text protocol, meta commands included.
+    Memcache,
 }
 
 /// An outcome that is not the host's reply. The words of each are in [`Dialect::failure`].
@@ -74,13 +78,45 @@ pub enum Wish {
         /// Whether the requester wants to be closed after the answer (`QUIT`).
         then_close: bool,
     },
+    /// To be closed as soon as it is owed nothing; the host need not hear of it (memcache: `quit`).
+    Quit,
     /// Refused, with the reason for people.
     Malformed(&'static str),
 }
 
+/// What a request is answered with, as far as that must be known before the reply comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expect {
+    /// One reply, of any kind that the dialect has.
+    #[default]
+    Any,
+    /// memcache: values, then `END`.
+    Values,
+    /// memcache: lines of statistics, then `END`.
+    Stats,
+    /// memcache: the reply to a meta command.
+    Meta,
+    /// memcache: one line.
+    Line,
+    /// memcache: the line that tells the version.
+    Version,
+    /// memcache: a run of commands with `noreply`. What comes before its end is nobody's.
+    Silence,
+    /// memcache: a run of meta commands that reply only if something is to be said.
+    Quiet,
+}
+
+impl Expect {
+    /// Whether several replies, or none, may come before the end of the transaction.
+    #[must_use]
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::Silence | Self::Quiet)
+    }
+}
+
 impl Dialect {
     /// Every dialect, in the order in which they are explained to people.
-    pub const ALL: [Self; 3] = [Self::Line, Self::Len32, Self::Resp];
+    pub const ALL: [Self; 4] = [Self::Line, Self::Len32, Self::Resp, Self::Memcache];
 
     /// As written in `hosts.tab`.
     #[must_use]
@@ -89,6 +125,7 @@ impl Dialect {
             Self::Line => "line",
             Self::Len32 => "len32",
             Self::Resp => "resp",
+            Self::Memcache => "memcache",
         }
     }
 
@@ -104,15 +141,18 @@ impl Dialect {
             Self::Line => line::failure(failure, out),
             Self::Len32 => len32::failure(failure, out),
             Self::Resp => resp::failure(failure, detail, out),
+            Self::Memcache => memcache::failure(failure, detail, out),
         }
     }
 
     /// Appends the answer that a request was stored under `id` (`line`, `len32`: `con_delayed:ID`; `resp`: `+DELAYED ID`).
+    /// Hosts that speak `memcache` store nothing; the configuration sees to that.
     pub fn delayed(self, id: u64, out: &mut Vec<u8>) {
         match self {
             Self::Line => out.extend_from_slice(format!("con_delayed:{id}\n").as_bytes()),
             Self::Len32 => len32::frame(format!("con_delayed:{id}").as_bytes(), out),
             Self::Resp => out.extend_from_slice(format!("+DELAYED {id}\r\n").as_bytes()),
+            Self::Memcache => out.extend_from_slice(format!("SERVER_ERROR con_delayed:{id}\r\n").as_bytes()),
         }
     }
 
@@ -122,6 +162,17 @@ impl Dialect {
         match self {
             Self::Line | Self::Len32 => Wish::Forward,
             Self::Resp => resp::wish(frame),
+            Self::Memcache => memcache::wish(frame),
+        }
+    }
+
+    /// What the host will answer to `frame`: a request that may be sent as it is, or a run of those.
+    #[must_use]
+    #[inline]
+    pub fn expect(self, frame: &[u8]) -> Expect {
+        match self {
+            Self::Line | Self::Len32 | Self::Resp => Expect::Any,
+            Self::Memcache => memcache::expect(frame),
         }
     }
 }
@@ -130,7 +181,7 @@ impl Failure {
     /// Every failure.
     pub const ALL: [Self; 6] = [Self::Lost, Self::Timeout, Self::Unknown, Self::Busy, Self::Refused, Self::Failed];
 
-    /// Its word, as `line` and `len32` say it; `resp` says it as an error code (`CONLOST`).
+    /// Its word, as `line`, `len32` and `memcache` say it; `resp` says it as an error code (`CONLOST`).
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -15,6 +15,10 @@ const KEEP: usize = 16;
 pub struct Account {
     /// The transaction whose reply is next. Most requesters never have more than this one, and so no list.
     next: Option<TransactionId>,
+    /// Whether that one is to fail in silence.
+    next_is_silent: bool,
+    /// It takes nothing any more.
+    is_mute: bool,
     /// What is owed after that; none if there is no `next`.
     after: Option<Box<After>>,
     out: Vec<u8>,
@@ -52,7 +56,18 @@ struct After(VecDeque<Owed>);
 #[derive(Debug)]
 enum Owed {
     Awaited(TransactionId),
+    /// One that is to fail in silence: its requester wants no reply.
+    Silent(TransactionId),
     Answered(Box<[u8]>),
+}
+
+impl Owed {
+    fn awaited(&self) -> Option<TransactionId> {
+        match self {
+            Self::Awaited(id) | Self::Silent(id) => Some(*id),
+            Self::Answered(_) => None,
+        }
+    }
 }
 
 impl Account {
@@ -65,10 +80,40 @@ impl Account {
         }
     }
 
+    /// The requester wants no reply to the transaction that began last.
+    pub fn hush_last(&mut self) {
+        match self.after.as_mut().and_then(|after| after.0.back_mut()) {
+            Some(last) => {
+                if let Owed::Awaited(id) = *last {
+                    *last = Owed::Silent(id);
+                }
+            }
+            None => self.next_is_silent = true,
+        }
+    }
+
+    /// Whether a transaction has not ended to which the requester wants no reply.
+    #[must_use]
+    pub fn awaits_silently(&self) -> bool {
+        let mut after = self.after.iter().flat_map(|after| &after.0);
+        self.next_is_silent || after.any(|owed| matches!(owed, Owed::Silent(_)))
+    }
+
+    /// The requester takes nothing any more: whatever it would be given is dropped.
+    pub fn mute(&mut self) {
+        (self.is_mute, self.out, self.written) = (true, Vec::new(), 0);
+    }
+
+    fn give(&mut self, bytes: &[u8]) {
+        if !self.is_mute {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
     /// Something is answered at once, in its turn.
     pub fn answer(&mut self, bytes: &[u8]) {
         if self.next.is_none() {
-            self.out.extend_from_slice(bytes);
+            self.give(bytes);
         } else {
             self.after.get_or_insert_default().0.push_back(Owed::Answered(bytes.into()));
         }
@@ -77,16 +122,26 @@ impl Account {
     /// A transaction ends with an answer, given in pieces. Returns whether it was owed.
     pub fn settle(&mut self, transaction: TransactionId, pieces: [&[u8]; 2]) -> bool {
         if self.next == Some(transaction) {
-            self.out.extend_from_slice(pieces[0]);
-            self.out.extend_from_slice(pieces[1]);
+            self.give(pieces[0]);
+            self.give(pieces[1]);
             self.advance();
             return true;
         }
-        let awaited = |owed: &&mut Owed| matches!(owed, Owed::Awaited(id) if *id == transaction);
+        let awaited = |owed: &&mut Owed| owed.awaited() == Some(transaction);
         let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
         let Some(place) = after.find(awaited) else { return false };
         *place = Owed::Answered(pieces.concat().into());
         true
+    }
+
+    /// A transaction ends with a failure, which is told unless the requester wants no reply. Returns whether it was owed.
+    pub fn fail(&mut self, transaction: TransactionId, words: &[u8]) -> bool {
+        let mut after = self.after.iter().flat_map(|after| &after.0);
+        let is_silent = match self.next {
+            Some(next) if next == transaction => self.next_is_silent,
+            _ => after.any(|owed| matches!(owed, Owed::Silent(id) if *id == transaction)),
+        };
+        self.settle(transaction, [if is_silent { b"" } else { words }, b""])
     }
 
     /// A transaction goes on under another number.
@@ -105,17 +160,14 @@ impl Account {
     pub fn pass(&mut self, transaction: TransactionId, piece: &[u8]) -> bool {
         let its_turn = self.next == Some(transaction);
         if its_turn {
-            self.out.extend_from_slice(piece);
+            self.give(piece);
         }
         its_turn
     }
 
     /// Its transactions that have not been answered.
     pub fn awaited(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        let after = self.after.iter().flat_map(|after| &after.0).filter_map(|owed| match owed {
-            Owed::Awaited(id) => Some(*id),
-            Owed::Answered(_) => None,
-        });
+        let after = self.after.iter().flat_map(|after| &after.0).filter_map(Owed::awaited);
         self.next.into_iter().chain(after)
     }
 
@@ -156,13 +208,14 @@ impl Account {
 
     /// After the next reply: those behind it that are answered already, up to one that is not.
     fn advance(&mut self) {
-        self.next = None;
+        (self.next, self.next_is_silent) = (None, false);
         let Some(after) = &mut self.after else { return };
         while let Some(owed) = after.0.pop_front() {
             match owed {
-                Owed::Answered(bytes) => self.out.extend_from_slice(&bytes),
-                Owed::Awaited(id) => {
-                    self.next = Some(id);
+                Owed::Answered(bytes) if !self.is_mute => self.out.extend_from_slice(&bytes),
+                Owed::Answered(_) => {}
+                Owed::Awaited(id) | Owed::Silent(id) => {
+                    (self.next, self.next_is_silent) = (Some(id), matches!(owed, Owed::Silent(_)));
                     return;
                 }
             }

@@ -147,6 +147,7 @@ impl Session {
             let now = Instant::now();
             let dialect = dispatch.host().dialect;
             let taken = intake.take(bytes, &mut |request| one_request(dispatch, requester, dialect, request, now));
+            dispatch.end_run(now);
             if let Err(refusal) = taken {
                 dispatch.refuse(requester, &refusal.to_string());
             } else {
@@ -157,7 +158,7 @@ impl Session {
 
     /// The requester sends no more. Whether it still listens decides whether anything is owed.
     fn end_of_requests(&mut self) -> Read {
-        if self.read.is_hung_up() {
+        if self.read.is_hung_up() && !self.worker.with(|dispatch| dispatch.outlives_its_socket(self.requester)) {
             return Read::Done;
         }
         self.ended = true;
@@ -253,7 +254,12 @@ fn one_request(
     request: &[u8],
     now: Instant,
 ) -> Flow {
-    match dialect.wish(request) {
+    let wish = dialect.wish(request);
+    if !matches!(wish, Wish::Forward | Wish::ForwardAs(_)) {
+        // What is answered here must not overtake what is held back.
+        dispatch.end_run(now);
+    }
+    match wish {
         Wish::Forward => dispatch.request(requester, request, now),
         Wish::ForwardAs(request) => dispatch.request(requester, &request, now),
         Wish::Nothing => {}
@@ -263,6 +269,10 @@ fn one_request(
                 dispatch.close(requester);
                 return Flow::Pause;
             }
+        }
+        Wish::Quit => {
+            dispatch.close(requester);
+            return Flow::Pause;
         }
         Wish::Malformed(what) => {
             dispatch.refuse(requester, what);

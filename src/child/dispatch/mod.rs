@@ -8,7 +8,8 @@
 //! The way of one transaction: [`Dispatch::request`] gives it to a connection or to the queue → [`Dispatch::wrote`] says
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
-//! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and `early` are what the spool adds.
+//! `requests` and `runs` of those without a reply, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and
+//! `early` are what the spool adds.
 
 mod breaks;
 mod connections;
@@ -18,6 +19,7 @@ mod expiry;
 mod replies;
 mod requesters;
 mod requests;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,8 @@ pub struct Dispatch {
     /// When a requester must have read its replies, by requester.
     unread: Deadlines,
     attempt: Attempt,
+    /// Commands without a reply that are held back for a moment.
+    run: runs::Run,
     /// The spool, if the host has deferred requests.
     spool: Option<deferred::Spool>,
     rng: fastrand::Rng,
@@ -137,6 +141,7 @@ impl Dispatch {
             intakes: Deadlines::default(),
             unread: Deadlines::default(),
             attempt: Attempt::default(),
+            run: runs::Run::default(),
             spool: None,
             rng: fastrand::Rng::with_seed(seed),
             armed: None,
@@ -213,7 +218,7 @@ impl Dispatch {
         self.word(failure, why, &mut words);
         self.tally.failed(failure);
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && account.settle(id, [&words, b""])
+            && account.fail(id, &words)
         {
             self.dirty(requester);
         }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Dispatch;
-use crate::pool::{HOLD, Piece};
+use crate::dialect::Expect;
+use crate::pool::{Flight, HOLD, Piece};
 use crate::requester::Standing;
 use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId};
 
@@ -21,6 +22,11 @@ impl Dispatch {
                 Piece::End(length) => {
                     let (piece, after) = rest.split_at(length);
                     self.end_of_reply(connection, piece, now);
+                    rest = after;
+                }
+                Piece::Part(length) => {
+                    let (piece, after) = rest.split_at(length);
+                    self.part_of_reply(connection, piece, now);
                     rest = after;
                 }
                 Piece::Middle => {
@@ -50,7 +56,11 @@ impl Dispatch {
     fn end_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let Some(flight) = slot.flights.pop_front() else { return };
-        let held = std::mem::take(&mut slot.held);
+        let (mut held, mut piece) = (std::mem::take(&mut slot.held), piece);
+        if flight.expect.is_run() {
+            // The answer to what ended the run is for nobody.
+            (held, piece) = (Vec::new(), b"");
+        }
         let (idle, first) = (slot.flights.is_empty(), !std::mem::replace(&mut slot.proven, true));
         if first {
             self.reach.proven();
@@ -88,7 +98,10 @@ impl Dispatch {
 
     /// Bytes of a reply that goes on. Small ones are held; a large one is passed on; one that nobody waits for is dropped.
     fn middle_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
-        let Some(id) = self.first_flight(connection) else { return };
+        let Some(&Flight { transaction: id, expect, .. }) = self.slot(connection).and_then(|slot| slot.flights.front())
+        else {
+            return;
+        };
         let at = now + self.host.timeout;
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let (requester, streaming) = match (&transaction.phase, transaction.requester) {
@@ -101,7 +114,7 @@ impl Dispatch {
             self.passages.insert(connection.0, at);
             self.need(at);
         }
-        let Some(requester) = requester else {
+        let Some(requester) = requester.filter(|_| expect != Expect::Silence) else {
             self.drop_held(connection);
             return;
         };
@@ -129,7 +142,7 @@ impl Dispatch {
         self.pass(requester, id, &[&held, piece]);
     }
 
-    fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {
+    pub(super) fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         if !pieces.iter().all(|piece| account.pass(id, piece)) {
             // Cannot be: a requester keeps to one connection, which answers in order. If it is, no reply may be mixed

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
-use crate::dialect::Failure;
+use crate::dialect::{Expect, Failure};
 use crate::pool;
 use crate::requester::Standing;
 use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
@@ -14,16 +14,39 @@ impl Dispatch {
         if self.account(requester).is_some_and(|account| account.deferred) {
             return self.request_deferred(requester, request, now);
         }
+        let expect = self.host.dialect.expect(request);
+        if expect.is_run() {
+            return self.hold(requester, request, expect, now);
+        }
+        self.end_run(now);
+        self.undertake(requester, request, expect, now);
+    }
+
+    /// Begins a transaction, unless it is clear already how it would end.
+    pub(super) fn undertake(&mut self, requester: RequesterId, request: &[u8], expect: Expect, now: Instant) {
         if self.reach.standing() == pool::Standing::Dead {
             let why = format!("it cannot be reached ({})", self.reach.reason());
-            return self.answer(requester, Failure::Lost, &why);
+            return self.turn_away(requester, expect, Failure::Lost, &why);
         }
         let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
         if chosen.is_none() && self.queue.len() >= self.host.queue as usize {
             let why = format!("{} requests wait for a connection already", self.queue.len());
-            return self.answer(requester, Failure::Busy, &why);
+            return self.turn_away(requester, expect, Failure::Busy, &why);
         }
         self.begin(requester, chosen, request, None, now);
+        if expect == Expect::Silence
+            && let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
+        {
+            account.hush_last();
+        }
+    }
+
+    /// Answers with a failure, if an answer is wanted at all.
+    fn turn_away(&mut self, requester: RequesterId, expect: Expect, failure: Failure, why: &str) {
+        match expect {
+            Expect::Silence => self.tally.failed(failure),
+            _ => self.answer(requester, failure, why),
+        }
     }
 
     /// Begins a transaction: on the chosen connection, else in the queue.

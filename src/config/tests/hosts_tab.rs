@@ -312,19 +312,19 @@ fn a_dialect_is_wrong() {
     hosts.tab:1:7: there is no dialect `redis`
       a b:1 redis
             ^~~~~
-      = help: this version speaks line, len32, resp
+      = help: this version speaks line, len32, resp, memcache
     ");
     insta::assert_snapshot!(said("a b:1 http"), @r"
     hosts.tab:1:7: the dialect `http` is not in this version
       a b:1 http
             ^~~~
-      = help: this version speaks line, len32, resp
+      = help: this version speaks line, len32, resp, memcache
     ");
-    insta::assert_snapshot!(said("a b:1 memcache"), @r"
-    hosts.tab:1:7: the dialect `memcache` is not in this version
-      a b:1 memcache
-            ^~~~~~~~
-      = help: this version speaks line, len32, resp
+    insta::assert_snapshot!(said("a b:1 memcached"), @r"
+    hosts.tab:1:7: there is no dialect `memcached`
+      a b:1 memcached
+            ^~~~~~~~~
+      = help: did you mean `memcache`?
     ");
 }
 
@@ -800,5 +800,21 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
       E f
          ^
       = help: a line is: name address dialect [key=value …], as in `cache 127.0.0.1:6379 resp connections=4`
+    ");
+}
+
+#[test]
+fn a_cache_stores_nothing() {
+    insta::assert_snapshot!(said("a b:1 memcache deferred"), @r"
+    hosts.tab:1:16: `deferred` is not offered for `memcache`
+      a b:1 memcache deferred
+                     ^~~~~~~~
+      = help: remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer
+    ");
+    insta::assert_snapshot!(said("a b:1 memcache rejects=x"), @r"
+    hosts.tab:1:16: `rejects` is not offered for `memcache`
+      a b:1 memcache rejects=x
+                     ^~~~~~~
+      = help: remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer
     ");
 }

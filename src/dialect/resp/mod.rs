@@ -49,7 +49,7 @@ pub(super) fn failure(failure: Failure, detail: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends as much of `text` as a line may have, control characters as blanks.
-fn push_line(text: &str, out: &mut Vec<u8>) {
+pub(super) fn push_line(text: &str, out: &mut Vec<u8>) {
     for (_, c) in text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= MAX_DETAIL) {
         let c = if c.is_control() { ' ' } else { c };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
