@@ -21,6 +21,8 @@ mod idle;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]
+mod memcache;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod redis;
