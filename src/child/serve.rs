@@ -168,6 +168,7 @@ fn begin(worker: &Rc<Worker>, spooler: Option<Spooler>, listeners: Vec<Inherited
         tokio::task::spawn_local(listener::accept(Rc::clone(worker), Listener::adopt(inherited)?));
     }
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
+    tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
     Ok(())
 }

@@ -58,6 +58,8 @@ pub struct Worker {
 pub struct Bells {
     /// Opens connections.
     pub connector: Bell,
+    /// Opens connections for sessions.
+    pub sessions: Bell,
     /// Calls [`Dispatch::expire`].
     pub timer: Bell,
     /// Accept requesters.
@@ -255,6 +257,9 @@ impl Worker {
         }
         if std::mem::take(&mut dispatch.errands.connect) {
             self.bells.connector.ring();
+        }
+        if std::mem::take(&mut dispatch.errands.sessions) {
+            self.bells.sessions.ring();
         }
         if std::mem::take(&mut dispatch.errands.timer) {
             self.bells.timer.ring();

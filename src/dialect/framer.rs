@@ -51,6 +51,20 @@ impl ReplyFramer {
         ))
     }
 
+    /// A framer at the start of a stream that belongs to one requester alone: replies of any size, and between them
+    /// messages that nobody asked for.
+    #[must_use]
+    pub fn of_session(dialect: Dialect) -> Self {
+        Self(Limited::new(
+            u64::MAX,
+            match dialect {
+                Dialect::Line => Reply::Line,
+                Dialect::Len32 => Reply::Len32(Len32::START),
+                Dialect::Resp => Reply::Resp(ReplyMachine::with_pushes()),
+            },
+        ))
+    }
+
     /// Takes the stream's next bytes; as [`RequestFramer::feed`].
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)

@@ -21,6 +21,16 @@ use crate::work::ConnectionId;
 /// Serves a connection that was just opened.
 pub fn start(worker: &Rc<Worker>, stream: Stream) {
     let connection = worker.with(|dispatch| dispatch.opened(Instant::now()));
+    spawn(worker, connection, stream);
+}
+
+/// Serves a connection that was opened for a session, by this attempt.
+pub fn start_own(worker: &Rc<Worker>, stream: Stream, attempt: u64) {
+    let connection = worker.with(|dispatch| dispatch.opened_own(attempt, Instant::now()));
+    spawn(worker, connection, stream);
+}
+
+fn spawn(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
     let (read, write) = stream.into_split();
     tokio::task::spawn_local(Exchange { worker: Rc::clone(worker), connection, read, write });
 }

@@ -3,8 +3,11 @@
 //! Enters: transactions begun, and their answers in any order. Leaves: the bytes to write. Promised: each transaction is
 //! answered once and in its place, whatever order the answers come in.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use crate::dialect::{Act, Failure, Voice};
 use crate::work::{ConnectionId, TransactionId};
 
 /// An account with room for more than this many replies owed is made small again when nothing is owed.
@@ -15,11 +18,11 @@ const KEEP: usize = 16;
 pub struct Account {
     /// The transaction whose reply is next. Most requesters never have more than this one, and so no list.
     next: Option<TransactionId>,
-    /// What is owed after that; none if there is no `next`.
-    after: Option<Box<After>>,
+    /// What is owed after that, none if there is no `next`; and what few requesters have.
+    more: Option<Box<More>>,
     out: Vec<u8>,
     written: usize,
-    /// How many of its transactions are in flight.
+    /// How many of its transactions are in flight; on a connection of its own, how many replies it owes.
     pub in_flight: u32,
     /// The connection on which they are, and on which its next ones must follow.
     pub bound: Option<ConnectionId>,
@@ -27,8 +30,8 @@ pub struct Account {
     pub dirty: bool,
     /// Whether it is not read for now, until [`Account::outstanding`] and [`Account::unread`] have fallen.
     pub paused: bool,
-    /// Whether its requests are deferred ones.
-    pub deferred: bool,
+    /// Which way its requests go.
+    pub way: Way,
     /// Whether it goes on.
     pub standing: Standing,
 }
@@ -45,9 +48,78 @@ pub enum Standing {
     Cut,
 }
 
-/// A list behind a pointer: thousands of requesters are idle, and this is what they have instead of one.
+/// Which way a requester's requests go. Most go the first; whoever looks for the others pays for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Over shared connections that speak the first voice.
+    #[default]
+    Shared,
+    /// Over shared connections that speak the other one.
+    SharedThree,
+    /// They are deferred ones.
+    Deferred,
+    /// Nowhere for now: it is read no further until something has been done.
+    Waiting,
+    /// Over a connection of its own.
+    Own,
+    /// Nowhere: they were meant for a connection of its own, which it was not given.
+    Turned,
+}
+
+/// What few requesters have.
 #[derive(Debug, Default)]
-struct After(VecDeque<Owed>);
+pub struct Aside {
+    /// The voice that it speaks.
+    pub voice: Voice,
+    /// What it said about itself, as it said it.
+    pub notes: Vec<Box<[u8]>>,
+    /// What is to be done when it is owed nothing.
+    pub pending: Option<Pending>,
+    /// The attempt to open a connection that it waits for.
+    pub opening: Option<u64>,
+    /// Why its requests go nowhere.
+    pub turned: Option<Turned>,
+}
+
+/// What is to be done when a requester is owed nothing.
+#[derive(Debug)]
+pub enum Pending {
+    /// To give it a connection of its own, and to send this on it.
+    Session {
+        /// The command, for people.
+        command: Cow<'static, str>,
+        /// What the request does.
+        act: Act,
+        /// The request.
+        request: Box<[u8]>,
+    },
+    /// To let it speak another voice, and to send this.
+    Hello(Voice, Box<[u8]>),
+    /// To forget all that it said.
+    Reset,
+}
+
+/// Why a requester's requests go nowhere.
+#[derive(Debug)]
+pub struct Turned {
+    /// The failure that all are answered with.
+    pub failure: Failure,
+    /// Why, for people.
+    pub why: String,
+    /// Whether it was a transaction of the host's, which has an end.
+    pub transaction: bool,
+    /// When it began.
+    pub since: Instant,
+    /// When the last request came.
+    pub last: Instant,
+}
+
+/// Behind a pointer: thousands of requesters are idle, and this is what they have instead.
+#[derive(Debug, Default)]
+struct More {
+    after: VecDeque<Owed>,
+    aside: Option<Box<Aside>>,
+}
 
 #[derive(Debug)]
 enum Owed {
@@ -56,12 +128,49 @@ enum Owed {
 }
 
 impl Account {
+    /// The voice that it speaks.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        match self.way {
+            Way::Shared | Way::Deferred => Voice::Two,
+            Way::SharedThree => Voice::Three,
+            Way::Waiting | Way::Own | Way::Turned => self.aside().map_or(Voice::Two, |aside| aside.voice),
+        }
+    }
+
+    /// What few have, if it has any.
+    #[must_use]
+    pub fn aside(&self) -> Option<&Aside> {
+        self.more.as_ref()?.aside.as_deref()
+    }
+
+    /// What few have.
+    pub fn aside_mut(&mut self) -> &mut Aside {
+        self.more.get_or_insert_default().aside.get_or_insert_default()
+    }
+
+    /// Leaves the shared connections for `way`; the voice is remembered.
+    pub fn step_aside(&mut self, way: Way) {
+        self.aside_mut().voice = self.voice();
+        self.way = way;
+    }
+
+    /// Goes on over shared connections.
+    pub fn step_back(&mut self) {
+        self.way = if self.voice() == Voice::Three { Way::SharedThree } else { Way::Shared };
+        if let Some(more) = &mut self.more
+            && more.aside.as_ref().is_some_and(|aside| aside.notes.is_empty())
+        {
+            more.aside = None;
+        }
+    }
+
     /// A transaction begins.
     pub fn owe(&mut self, transaction: TransactionId) {
         if self.next.is_none() {
             self.next = Some(transaction);
         } else {
-            self.after.get_or_insert_default().0.push_back(Owed::Awaited(transaction));
+            self.more.get_or_insert_default().after.push_back(Owed::Awaited(transaction));
         }
     }
 
@@ -70,7 +179,7 @@ impl Account {
         if self.next.is_none() {
             self.out.extend_from_slice(bytes);
         } else {
-            self.after.get_or_insert_default().0.push_back(Owed::Answered(bytes.into()));
+            self.more.get_or_insert_default().after.push_back(Owed::Answered(bytes.into()));
         }
     }
 
@@ -83,7 +192,7 @@ impl Account {
             return true;
         }
         let awaited = |owed: &&mut Owed| matches!(owed, Owed::Awaited(id) if *id == transaction);
-        let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
+        let mut after = self.more.iter_mut().flat_map(|more| more.after.iter_mut());
         let Some(place) = after.find(awaited) else { return false };
         *place = Owed::Answered(pieces.concat().into());
         true
@@ -95,7 +204,7 @@ impl Account {
             self.next = Some(to);
             return;
         }
-        let mut after = self.after.iter_mut().flat_map(|after| after.0.iter_mut());
+        let mut after = self.more.iter_mut().flat_map(|more| more.after.iter_mut());
         if let Some(place) = after.find(|owed| matches!(owed, Owed::Awaited(id) if *id == from)) {
             *place = Owed::Awaited(to);
         }
@@ -112,7 +221,7 @@ impl Account {
 
     /// Its transactions that have not been answered.
     pub fn awaited(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        let after = self.after.iter().flat_map(|after| &after.0).filter_map(|owed| match owed {
+        let after = self.more.iter().flat_map(|more| &more.after).filter_map(|owed| match owed {
             Owed::Awaited(id) => Some(*id),
             Owed::Answered(_) => None,
         });
@@ -122,7 +231,7 @@ impl Account {
     /// How many replies are owed.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        usize::from(self.next.is_some()) + self.after.as_ref().map_or(0, |after| after.0.len())
+        usize::from(self.next.is_some()) + self.more.as_ref().map_or(0, |more| more.after.len())
     }
 
     /// Bytes of replies that the requester has not taken yet.
@@ -151,14 +260,15 @@ impl Account {
     /// Whether it is owed nothing and has taken everything.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.next.is_none() && self.unread() == 0
+        let elsewhere = self.way == Way::Waiting || self.way == Way::Own && self.in_flight > 0;
+        self.next.is_none() && self.unread() == 0 && !elsewhere
     }
 
     /// After the next reply: those behind it that are answered already, up to one that is not.
     fn advance(&mut self) {
         self.next = None;
-        let Some(after) = &mut self.after else { return };
-        while let Some(owed) = after.0.pop_front() {
+        let Some(more) = &mut self.more else { return };
+        while let Some(owed) = more.after.pop_front() {
             match owed {
                 Owed::Answered(bytes) => self.out.extend_from_slice(&bytes),
                 Owed::Awaited(id) => {
@@ -167,8 +277,11 @@ impl Account {
                 }
             }
         }
-        if after.0.capacity() > KEEP {
-            self.after = None;
+        if more.after.capacity() > KEEP {
+            more.after = VecDeque::new();
+            if more.aside.is_none() {
+                self.more = None;
+            }
         }
     }
 }
@@ -202,6 +315,11 @@ mod tests {
             prop_assert_eq!(String::from_utf8(read).unwrap(), expected);
             prop_assert!(account.is_settled());
         }
+    }
+
+    #[test]
+    fn a_requester_that_owes_and_is_owed_nothing_costs_64_bytes() {
+        assert!(size_of::<Account>() <= 64, "{} bytes", size_of::<Account>());
     }
 
     #[test]

@@ -8,5 +8,5 @@ mod intake;
 pub mod listener;
 pub mod session;
 
-pub use account::{Account, Standing};
+pub use account::{Account, Aside, Pending, Standing, Turned, Way};
 pub use intake::{Flow, Intake, Refusal};

@@ -90,7 +90,7 @@ impl Session {
 
     /// Reads requests, as far as the requester may be read.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if !self.worker.with(|dispatch| dispatch.may_read(self.requester)) {
+        if !self.worker.with(|dispatch| dispatch.may_read(self.requester, Instant::now())) {
             return Poll::Pending;
         }
         if self.intake.has_more() {
@@ -195,20 +195,29 @@ fn one_request(
     now: Instant,
 ) -> Flow {
     match dialect.wish(request) {
-        Wish::Forward => dispatch.request(requester, request, now),
-        Wish::ForwardAs(request) => dispatch.request(requester, &request, now),
-        Wish::Nothing => {}
-        Wish::Session { command, then_close } => {
-            dispatch.refuse_session(requester, &command);
-            if then_close {
-                dispatch.close(requester);
-                return Flow::Pause;
-            }
-        }
-        Wish::Malformed(what) => {
-            dispatch.refuse(requester, what);
-            return Flow::Pause;
-        }
+        Wish::Forward => forward(dispatch, requester, request, now),
+        Wish::ForwardAs(request) => do_wish(dispatch, requester, &request, dialect.wish(&request), now),
+        wish => do_wish(dispatch, requester, request, wish, now),
     }
-    if dispatch.may_read(requester) { Flow::GoOn } else { Flow::Pause }
+    let goes_on = dispatch.account(requester).is_some_and(|account| account.standing == Standing::Open);
+    if goes_on && dispatch.may_read(requester, now) { Flow::GoOn } else { Flow::Pause }
+}
+
+/// A request of which the built-in tables know nothing.
+fn forward(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], now: Instant) {
+    match dispatch.wish(request) {
+        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
+        _ => dispatch.request(requester, request, now),
+    }
+}
+
+fn do_wish(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], wish: Wish, now: Instant) {
+    match wish {
+        Wish::Forward | Wish::ForwardAs(_) => forward(dispatch, requester, request, now),
+        Wish::Nothing => {}
+        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
+        Wish::Hello(voice) => dispatch.hello(requester, voice, request, now),
+        Wish::Note(answer) => dispatch.note(requester, request, answer),
+        Wish::Malformed(what) => dispatch.refuse(requester, what),
+    }
 }

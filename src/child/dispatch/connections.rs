@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Attempt, Cost, Dispatch, Place};
 use crate::pool::{self, Slot};
-use crate::work::{ConnectionId, key};
+use crate::work::ConnectionId;
 
 impl Dispatch {
     /// When the next attempt to connect is to be made; `None` if none is wanted.
@@ -22,7 +22,8 @@ impl Dispatch {
 
     /// An attempt to connect begins.
     pub fn attempt_begins(&mut self) {
-        self.attempt = Attempt { under_way: true, strained: false, asked: false };
+        let strained_voice = self.attempt.strained_voice;
+        self.attempt = Attempt { under_way: true, strained: false, strained_voice, asked: false };
     }
 
     /// Somebody asked to try the host now.
@@ -35,24 +36,22 @@ impl Dispatch {
     /// An attempt succeeded. Returns the connection's number.
     pub fn opened(&mut self, now: Instant) -> ConnectionId {
         let slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
-        let free = self.slots.iter().position(|place| matches!(place, Place::Free));
-        let index = free.unwrap_or_else(|| {
-            self.slots.push(Place::Free);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Place::Open(Box::new(slot));
+        let connection = self.place(0, Place::Open(Box::new(slot)));
+        self.shared_top = self.shared_top.max(connection.index() + 1);
         self.attempt.under_way = false;
         self.attempts += 1;
         let back = self.reach.standing() != pool::Standing::Up;
         self.errands.reach |= back;
         self.reach.connected();
         self.need(now + self.host.idle);
+        self.ask_for_commands(connection, back, now);
+        self.give_voice(connection, now);
         self.pump(now);
         if back {
             self.host_is_back(now);
         }
         self.errands.connect = true;
-        ConnectionId(key(index))
+        connection
     }
 
     /// A connection's task has let go of it: its number may be given to the next one.
