@@ -8,6 +8,8 @@ mod daemon;
 mod demo;
 pub mod exit;
 mod probe;
+mod rehearse;
+mod restart;
 mod run;
 mod send;
 mod spool;
@@ -52,6 +54,8 @@ enum Command {
         /// Its name in hosts.tab
         host: String,
     },
+    /// Take the configuration, and the binary on disk, without a stop
+    Restart,
     /// Send requests to a host and print its replies
     #[command(after_help = send::HELP)]
     Send {
@@ -72,6 +76,9 @@ enum Command {
     /// Serve one host; for the parent alone
     #[command(hide = true)]
     Child,
+    /// Try whether this binary could take over from a running one; for the parent alone
+    #[command(hide = true)]
+    Rehearse,
     /// The host of the demo; for the demo alone
     #[command(hide = true)]
     DemoHost {
@@ -102,10 +109,12 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Check => check::run(config),
         Command::Status { json, host } => status::run(config, json, host),
         Command::Probe { host } => probe::run(config, &host),
+        Command::Restart => restart::run(config),
         Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
+        Command::Rehearse => rehearse::run(config),
         Command::DemoHost { port } => demo::echo::run(port),
     }
 }

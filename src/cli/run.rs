@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{complain, exit};
 use crate::config::{self, ConfigError, Settings};
+use crate::parent::heritage::Heritage;
 use crate::system::signals;
 use crate::{logging, parent};
 
@@ -14,9 +15,18 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
         complain(&format!("cannot block signals: {error}"));
         return exit::SOFTWARE;
     }
-    let settings = match prepare(config) {
-        Ok(settings) => settings,
+    let heritage = match Heritage::take() {
+        Ok(heritage) => heritage,
         Err(error) => {
+            complain(&error.to_string());
+            return exit::SOFTWARE;
+        }
+    };
+    let (settings, complaint) = match (prepare(config), &heritage) {
+        (Ok(settings), _) => (settings, None),
+        // It was in order a moment ago, when it was rehearsed.
+        (Err(error), Some(before)) => (before.settings.clone(), Some(error.to_string())),
+        (Err(error), None) => {
             complain(&error.to_string());
             return exit::CONFIG;
         }
@@ -28,7 +38,10 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
-    parent::run(settings)
+    if let Some(complaint) = &complaint {
+        tracing::error!("{complaint}\nthe configuration before holds on");
+    }
+    parent::run(settings, heritage, complaint)
 }
 
 fn prepare(config: Option<&Path>) -> Result<Settings, ConfigError> {

@@ -56,10 +56,14 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
     }
 }
 
-/// The table with a line above it about the parent.
+/// The table with a line above it about the parent, and another one if its last restart failed.
 pub(super) fn table(status: &Status) -> String {
-    let Status { version, pid, started, generation, hosts } = status;
+    let Status { version, pid, started, generation, restart, hosts } = status;
     let mut text = format!("tieline {version}, process {pid}, since {started:.0}, generation {generation}\n");
+    if let Some(failure) = restart.failure() {
+        text.push_str(&failure);
+        text.push('\n');
+    }
     let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(hosts.iter().map(row)).collect();
     let widths: Vec<_> =
         (0..COLUMNS.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
@@ -153,13 +157,14 @@ pub(super) fn latency(us: u64) -> String {
 mod tests {
     use super::*;
 
-    const STATUS: &str = r#"{"version":"0.1.0","pid":4711,"generation":1,"started":"2026-01-02T03:04:05.678Z","hosts":[
-        {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"state":"up","reason":"","next_probe":null,
+    const STATUS: &str = r#"{"version":"0.1.0","pid":4711,"generation":1,"started":"2026-01-02T03:04:05.678Z",
+        "restart":{"asked":2,"ended":2,"at":"2026-01-02T03:05:00Z","complaint":"","fault":"","replacing":0,"waiting":""},"hosts":[
+        {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"generation":1,"version":"0.1.0","state":"up","reason":"","next_probe":null,
          "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
          "timeout":0,"unknown":1,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0,"damaged":0,"last_error":""},
          "latency_us":{"p50":85,"p99":1240,"p999":20000,"max":2500000},"restarts":0,"last_log":"serving"},
-        {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"state":"crashed",
+        {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"generation":1,"version":"0.1.0","state":"crashed",
          "reason":"exit code 70; started again in 0.1 s","next_probe":"2026-01-02T03:04:06Z",
          "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
          "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
@@ -175,6 +180,15 @@ mod tests {
         cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0          0  85 µs  1.2 ms  serving
         ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0  42, 3 min      -       -  exit code 70; started again in 0.1 s
         ");
+    }
+
+    #[test]
+    fn a_failed_restart_is_told_in_a_line_of_its_own() {
+        let mut status: Status = serde_json::from_str(STATUS).unwrap();
+        status.restart.complaint = "hosts.tab:1:7: `x` is no address\n  far x line".to_owned();
+        let text = table(&status);
+        let second = text.lines().nth(1).unwrap();
+        assert_eq!(second, "restart failed at 2026-01-02T03:05:00Z: hosts.tab:1:7: `x` is no address");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::Dialect;
 
 /// The whole configuration of one daemon.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The file that all this was read from, absolute.
     pub file: PathBuf,
@@ -22,13 +22,14 @@ pub struct Settings {
     /// `[log]`.
     pub log: LogSettings,
     /// How long retiring children may take to answer what they owe.
+    #[serde(with = "millis")]
     pub drain: Duration,
     /// The entries of `hosts.tab`, in the file's order.
     pub hosts: Vec<HostSettings>,
 }
 
 /// `[daemon]`: where things are. All paths are absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonSettings {
     /// Where the sockets are.
     pub run_dir: PathBuf,

@@ -13,34 +13,35 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::Serialize;
-use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Note;
-use super::lines::read_line;
+use super::channel::{Channel, Idle};
 use super::table::HostId;
 use super::table::restart::Exit;
-use crate::heritage::{Heritage, ToChild, ToParent};
+use crate::heritage::Heritage;
 use crate::system::handover;
 use crate::system::spawn::spawn_child;
 
-/// Longest line of a control channel in bytes.
-const LONGEST_MESSAGE: u64 = 1 << 20;
-
-/// Messages that wait for a child to read them.
-const QUEUE: usize = 16;
-
 /// A child that lives, or whose end is not complete yet: complete is an exit once the process was waited for and its
 /// channel was read to the end, because its last words may lie there.
+#[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
-    /// None once the channel has ended.
-    channel: Option<mpsc::Sender<Vec<u8>>>,
+    line: Line,
     exit: Option<Exit>,
-    /// For its successor.
-    _inlet: OwnedFd,
+    /// Where its successor will find what it hands over.
+    inlet: OwnedFd,
+}
+
+/// The control channel.
+#[derive(Debug)]
+enum Line {
+    Served(Channel),
+    /// Taken back before an exec.
+    Idle(Idle),
+    Ended,
 }
 
 impl Child {
@@ -49,42 +50,92 @@ impl Child {
         host: HostId,
         heritage: &Heritage,
         listeners: &[BorrowedFd<'_>],
+        inlets: &[BorrowedFd<'_>],
         notes: &mpsc::Sender<Note>,
     ) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let ours = UnixStream::from_std(ours)?;
-        let title = format!("tieline: {}", heritage.host.name);
         let (outlet, inlet) = handover::pair()?;
+        let title = format!("tieline: {}", heritage.host.name);
         let own = [theirs.as_fd(), outlet.as_fd()];
-        let pid = spawn_child(&title, &own.iter().chain(listeners).copied().collect::<Vec<_>>())?;
-        let (read, write) = ours.into_split();
-        let (channel, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(hear(host, pid, read, notes.clone()));
-        tokio::spawn(tell(write, queue));
-        let child = Self { pid, channel: Some(channel), exit: None, _inlet: inlet };
-        child.send(heritage);
-        Ok(child)
+        let descriptors: Vec<_> = own.iter().chain(listeners).chain(inlets).copied().collect();
+        let mut first = serde_json::to_vec(heritage)?;
+        first.push(b'\n');
+        let pid = spawn_child(&title, &descriptors)?;
+        let idle = Idle { socket: ours.into(), unread: Vec::new(), unsent: first };
+        Self::resume(host, pid, Some(idle), inlet, notes)
+    }
+
+    /// Goes on with a child that lives already.
+    pub(super) fn resume(
+        host: HostId,
+        pid: Pid,
+        channel: Option<Idle>,
+        inlet: OwnedFd,
+        notes: &mpsc::Sender<Note>,
+    ) -> io::Result<Self> {
+        let line = match channel {
+            Some(idle) => Line::Served(Channel::serve(idle, host, pid, notes)?),
+            None => Line::Ended,
+        };
+        Ok(Self { pid, line, exit: None, inlet })
     }
 
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Says `message`; false if the child does not read what it was told before.
-    pub(super) fn say(&self, message: &ToChild) -> bool {
-        self.send(message)
+    pub(super) fn inlet(&self) -> BorrowedFd<'_> {
+        self.inlet.as_fd()
     }
 
-    fn send(&self, message: &impl Serialize) -> bool {
-        let Some(channel) = &self.channel else {
-            return false;
-        };
+    /// Says `message`; false if the child does not read what it was told before.
+    pub(super) fn say(&mut self, message: &impl Serialize) -> bool {
         let Ok(mut line) = serde_json::to_vec(message) else {
             return false;
         };
         line.push(b'\n');
-        channel.try_send(line).is_ok()
+        match &mut self.line {
+            Line::Served(channel) => channel.say(line),
+            Line::Idle(idle) => {
+                idle.unsent.append(&mut line);
+                true
+            }
+            Line::Ended => false,
+        }
+    }
+
+    /// Begins to take the channel back, before an exec; what comes of it is for [`Child::taken`]. What is said meanwhile
+    /// is lost.
+    pub(super) fn take_channel(&mut self) -> Option<JoinHandle<Option<Idle>>> {
+        if !matches!(self.line, Line::Served(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.line, Line::Ended) {
+            Line::Served(channel) => Some(channel.take_back()),
+            _ => None,
+        }
+    }
+
+    /// The channel was taken back; what is said from now on waits.
+    pub(super) fn taken(&mut self, idle: Idle) {
+        self.line = Line::Idle(idle);
+    }
+
+    /// The channel, if it was taken back.
+    pub(super) fn idle(&self) -> Option<&Idle> {
+        match &self.line {
+            Line::Idle(idle) => Some(idle),
+            _ => None,
+        }
+    }
+
+    /// Serves the channel again, after an exec that failed.
+    pub(super) fn serve_again(&mut self, host: HostId, notes: &mpsc::Sender<Note>) -> io::Result<()> {
+        self.line = match std::mem::replace(&mut self.line, Line::Ended) {
+            Line::Idle(idle) => Line::Served(Channel::serve(idle, host, self.pid, notes)?),
+            other => other,
+        };
+        Ok(())
     }
 
     /// Sends a signal, unless the process was waited for: its ID may be another's by then.
@@ -98,64 +149,32 @@ impl Child {
 
     /// Waits for the process if it has ended.
     pub(super) fn reap(&mut self) {
-        if self.exit.is_some() {
-            return;
-        }
-        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => self.exit = Some(Exit::Code(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => self.exit = Some(Exit::Signal(signal)),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => {
-                // Somebody else waited for it; how it ended cannot be known.
-                tracing::error!("cannot wait for process {}: {error}", self.pid);
-                self.exit = Some(Exit::Code(crate::cli::exit::SOFTWARE.into()));
-            }
+        if self.exit.is_none() {
+            self.exit = ended(self.pid);
         }
     }
 
     /// Its channel has ended. A child that only closed it will see the end of ours, and retire.
     pub(super) fn channel_ended(&mut self) {
-        self.channel = None;
+        self.line = Line::Ended;
     }
 
     /// How it ended, once that is complete.
     pub(super) fn ended(&self) -> Option<Exit> {
-        self.exit.filter(|_| self.channel.is_none())
+        self.exit.filter(|_| matches!(self.line, Line::Ended))
     }
 }
 
-async fn hear(host: HostId, pid: Pid, channel: OwnedReadHalf, notes: mpsc::Sender<Note>) {
-    let mut channel = BufReader::with_capacity(4096, channel);
-    let mut line = Vec::new();
-    loop {
-        match read_line(&mut channel, &mut line, LONGEST_MESSAGE).await {
-            Ok(true) => {}
-            Ok(false) => break,
-            // A reset: the child died with messages of ours unread.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
-            Err(error) => {
-                tracing::warn!("cannot read from process {pid}: {error}; its control channel is closed");
-                break;
-            }
-        }
-        match serde_json::from_slice::<ToParent>(&line) {
-            Ok(message) => send(&notes, Note::Said { host, pid, message }).await,
-            Err(error) => tracing::warn!("process {pid} says what nobody understands: {error}"),
-        }
-    }
-    send(&notes, Note::ChannelEnded { host, pid }).await;
-}
-
-/// Nobody listens any more only when the parent itself ends.
-async fn send(notes: &mpsc::Sender<Note>, note: Note) {
-    notes.send(note).await.ok();
-}
-
-async fn tell(mut channel: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(line) = queue.recv().await {
-        if channel.write_all(&line).await.is_err() {
-            // The reading side sees the same end and reports it.
-            return;
+/// How the process `pid`, which this one has started, has ended; none if it lives. To be asked once after its end.
+pub(super) fn ended(pid: Pid) -> Option<Exit> {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, code)) => Some(Exit::Code(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(Exit::Signal(signal)),
+        Ok(_) | Err(Errno::EINTR) => None,
+        Err(error) => {
+            // Somebody else waited for it; how it ended cannot be known.
+            tracing::error!("cannot wait for process {pid}: {error}");
+            Some(Exit::Code(crate::cli::exit::SOFTWARE.into()))
         }
     }
 }

@@ -13,6 +13,7 @@
 //! → {"probe":{"host":"cash"}}       ← {"error":"no host is called cash; there are: cache, ledger"}
 //! → {"spool":{"host":"ledger","start":false,"command":…}}   ← {"ok":…}
 //! → {"spool":{"host":"archive","start":true,"command":…}}   ← {"no_child":"archive has no child at the moment …"}
+//! → {"restart":{}}                  ← {"ok":{"asked":3}}
 //! ```
 //!
 //! What may stand for `…` is said in [`crate::spool::tools`]: the parent passes it on to the child that has the spool open,
@@ -22,14 +23,17 @@
 //! A status is answered within a second, whether every child answers or not; a question about a spool within five. `{"ok":null}` to a probe means that the
 //! child was told; what comes of it is in the status.
 
+use std::io::{self, Cursor};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Note;
@@ -58,6 +62,8 @@ pub(crate) enum Request {
         /// Its name.
         host: String,
     },
+    /// Restart, as by HUP.
+    Restart {},
     /// Look at a host's spool, or change it.
     Spool {
         /// Its name.
@@ -81,12 +87,39 @@ pub(crate) enum Answer {
     NoChild(String),
 }
 
-/// Accepts for ever.
-pub(super) async fn serve(listener: UnixListener, notes: mpsc::Sender<Note>) {
+/// A conversation in which nobody waits for an answer.
+#[derive(Debug)]
+pub(super) struct Pause {
+    /// The requester.
+    pub(super) socket: OwnedFd,
+    /// Bytes of it that are no whole request yet.
+    pub(super) unread: Vec<u8>,
+}
+
+/// The control socket and who talks to it, when nobody is served.
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// Newcomers wait in its backlog.
+    pub(super) listener: UnixListener,
+    /// Those that were served before.
+    pub(super) conversations: Vec<Pause>,
+}
+
+/// Serves until `pause` is dropped, or something comes from it. Then each conversation ends the answer that it is at, and
+/// what is left is given to [`Note::ControlPaused`].
+pub(super) async fn serve(desk: Desk, notes: mpsc::Sender<Note>, mut pause: watch::Receiver<bool>) {
+    let Desk { listener, conversations } = desk;
     let places = Arc::new(Semaphore::new(MOST_REQUESTERS));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(converse(stream, notes.clone(), place))),
+    let mut talks = JoinSet::new();
+    for Pause { socket, unread } in conversations {
+        let socket = std::os::unix::net::UnixStream::from(socket);
+        if let (Ok(stream), Ok(place)) = (UnixStream::from_std(socket), Arc::clone(&places).try_acquire_owned()) {
+            talks.spawn(converse(stream, unread, notes.clone(), place, pause.clone()));
+        }
+    }
+    while let Some(accepted) = next(&listener, &places, &mut talks, &mut pause).await {
+        match accepted {
+            Ok((stream, place)) => drop(talks.spawn(converse(stream, Vec::new(), notes.clone(), place, pause.clone()))),
             Err(error) => {
                 // Usually too many open files; it will not be better in the next microsecond.
                 tracing::warn!("cannot accept at the control socket: {error}");
@@ -94,22 +127,60 @@ pub(super) async fn serve(listener: UnixListener, notes: mpsc::Sender<Note>) {
             }
         }
     }
+    let conversations = talks.join_all().await.into_iter().flatten().collect();
+    notes.send(Note::ControlPaused(Desk { listener, conversations })).await.ok();
 }
 
-async fn converse(stream: UnixStream, notes: mpsc::Sender<Note>, _place: OwnedSemaphorePermit) {
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::with_capacity(512, read);
-    let mut line = Vec::new();
-    while let Ok(Ok(true)) = timeout(PATIENCE, read_line(&mut read, &mut line, LONGEST_REQUEST)).await {
-        let answer = answer(&line, &notes).await;
-        let Ok(mut text) = serde_json::to_vec(&answer) else {
-            return;
-        };
-        text.push(b'\n');
-        let Ok(Ok(())) = timeout(PATIENCE, write.write_all(&text)).await else {
-            return;
-        };
+type Accepted = io::Result<(UnixStream, OwnedSemaphorePermit)>;
+
+/// The next one that talks; none when there is to be a pause.
+async fn next(
+    listener: &UnixListener,
+    places: &Arc<Semaphore>,
+    talks: &mut JoinSet<Option<Pause>>,
+    pause: &mut watch::Receiver<bool>,
+) -> Option<Accepted> {
+    // Those that have ended are forgotten.
+    while talks.try_join_next().is_some() {}
+    let accept = async {
+        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        listener.accept().await.map(|(stream, _)| (stream, place))
+    };
+    tokio::select! {
+        biased;
+        _ = pause.changed() => None,
+        accepted = accept => Some(accepted),
     }
+}
+
+/// Until the requester leaves, or there is a pause and it waits for nothing: then it is given back.
+async fn converse(
+    stream: UnixStream,
+    unread: Vec<u8>,
+    notes: mpsc::Sender<Note>,
+    _place: OwnedSemaphorePermit,
+    mut pause: watch::Receiver<bool>,
+) -> Option<Pause> {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::with_capacity(512, Cursor::new(unread).chain(read));
+    let mut line = Vec::new();
+    loop {
+        let heard = tokio::select! {
+            biased;
+            _ = pause.changed() => break,
+            heard = timeout(PATIENCE, read_line(&mut read, &mut line, LONGEST_REQUEST)) => heard,
+        };
+        let Ok(Ok(true)) = heard else { return None };
+        let mut text = serde_json::to_vec(&answer(&line, &notes).await).ok()?;
+        text.push(b'\n');
+        timeout(PATIENCE, write.write_all(&text)).await.ok()?.ok()?;
+        line.clear();
+    }
+    line.extend_from_slice(read.buffer());
+    let (before, read) = read.into_inner().into_inner();
+    line.extend(before.get_ref().iter().skip(usize::try_from(before.position()).unwrap_or(usize::MAX)));
+    let stream = read.reunite(write).ok()?.into_std().ok()?;
+    Some(Pause { socket: stream.into(), unread: line })
 }
 
 async fn answer(line: &[u8], notes: &mpsc::Sender<Note>) -> Answer {
@@ -144,7 +215,8 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (notes, _kept) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        tokio::spawn(converse(theirs, notes, place));
+        let (_kept, pause) = watch::channel(false);
+        tokio::spawn(converse(theirs, Vec::new(), notes, place, pause));
         let mut ours = BufReader::new(ours);
         ours.write_all(b"hello\n").await.unwrap();
         let mut line = String::new();

@@ -7,17 +7,24 @@
 //! - `table` — hosts and their children, events → what to do; pure
 //! - `reconcile` — what becomes of each host at a restart; pure
 //! - `supervise` — the loop: what happens → the table → what is done
-//! - `child` — one living child: its process and its control channel
+//! - `estate` — what the parent begins with: `heritage`, what the image before it has left, and what is new
+//! - `reconcile` — what becomes of each host when the configuration or the build has changed; pure
+//! - `rehearsal` — whether the next image is fit to take over
+//! - `child`, `channel` — one living child: its process and its control channel
 //! - `sockets` — what one host listens on, and the watch over it while it has no child
 //! - `signals`, `control`, `systemd` — who speaks to the parent
 //! - `questions`, `relays` — who waits for the children's snapshots, and for answers about a spool; pure
 //! - `status`, `status_file` — what is told of it all
 
+mod channel;
 mod child;
 pub(crate) mod control;
+pub(crate) mod estate;
+pub(crate) mod heritage;
 mod lines;
 mod questions;
 pub(crate) mod reconcile;
+pub(crate) mod rehearsal;
 mod relays;
 mod signals;
 mod sockets;
@@ -28,28 +35,23 @@ mod systemd;
 pub(crate) mod table;
 
 use std::io;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Pid;
 use thiserror::Error;
-use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 use crate::cli::exit;
 use crate::config::Settings;
 use crate::heritage::ToParent;
-use crate::system::binary::BinaryId;
 use crate::system::limits::raise_open_files;
-use crate::system::listen::{ListenError, Rights, SocketFile, listen_unix};
-use crate::system::pid_file::{PidFile, PidFileError};
+use crate::system::listen::ListenError;
+use crate::system::pid_file::PidFileError;
 use crate::version::version;
-use control::{Answer, Request};
-use sockets::HostSockets;
+use control::{Answer, Desk, Request};
+use heritage::Heritage;
 use supervise::Parent;
 use table::HostId;
-use table::made::Build;
 
 /// Why the parent could not start.
 #[derive(Debug, Error)]
@@ -89,15 +91,20 @@ enum Note {
     ChannelEnded { host: HostId, pid: Pid },
     /// A requester waits at a host without a child.
     Wanted { host: HostId },
+    /// The control socket is served no more, for now.
+    ControlPaused(Desk),
+    /// A rehearsal has said all that it says.
+    Rehearsed { pid: Pid, text: String },
     /// Somebody asks at the control socket.
     Request { request: Request, reply: oneshot::Sender<Answer> },
 }
 
-/// Supervises until it is told to stop; gives the exit code.
+/// Supervises until it is told to stop; gives the exit code. `heritage` is what an image before this one has left, and
+/// `complaint` what is wrong with the configuration on disk if that image's configuration holds on.
 #[must_use]
-pub fn run(settings: Settings) -> u8 {
+pub(crate) fn run(settings: Settings, heritage: Option<Heritage>, complaint: Option<String>) -> u8 {
     let logs_to_file = settings.log.file.is_some();
-    start(settings).unwrap_or_else(|error| {
+    start(settings, heritage, complaint).unwrap_or_else(|error| {
         tracing::error!("cannot start: {error}");
         if logs_to_file {
             tell_terminal(&error);
@@ -111,49 +118,32 @@ fn tell_terminal(error: &ParentError) {
     eprintln!("tieline: cannot start: {error}");
 }
 
-fn start(settings: Settings) -> Result<u8, ParentError> {
+fn start(settings: Settings, heritage: Option<Heritage>, complaint: Option<String>) -> Result<u8, ParentError> {
     let system = |what| move |source: io::Error| ParentError::System { what, source };
-    let (version, pid, hosts) = (version(), std::process::id(), settings.hosts.len());
-    tracing::info!(
-        "tieline {version} starts as process {pid} with {} ({hosts} host{})",
-        settings.file.display(),
-        if hosts == 1 { "" } else { "s" }
-    );
+    say_start(&settings, heritage.as_ref());
     if let Err(error) = raise_open_files() {
         tracing::warn!("the soft limit of open files stays as it is: {error}");
     }
-    // Dropped last: while it is held, nobody else makes sockets here.
-    let _pid_file = PidFile::acquire(&settings.daemon.pid_file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("start an event loop"))?;
     runtime.block_on(async {
-        // Before the first socket is made: a TERM from here on removes them again.
-        let signals = signals::Signals::catch().map_err(system("catch signals"))?;
-        refuse_another(&settings.daemon.control_socket())?;
-        let sockets = settings.hosts.iter().map(|host| HostSockets::open(&settings.daemon, host));
-        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
-        let (control, _control_file) = open_control(&settings.daemon.control_socket())?;
-        let binary = BinaryId::own().map_err(system("look at its own binary"))?;
-        let build = Build { version: version.to_owned(), binary };
-        let parent = Parent::new(settings, sockets, build);
-        Ok(parent.run(signals, control).await)
+        let signals = signals::Signals::catch().map_err(system("read signals"))?;
+        let parent = Parent::new(estate::gather(settings, heritage, complaint)?);
+        Ok(parent.run(signals).await)
     })
 }
 
-/// Two parents with different pid files in one run directory would replace each other's sockets.
-fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
-    let Ok(stream) = UnixStream::connect(control_socket) else {
-        return Ok(());
+fn say_start(settings: &Settings, heritage: Option<&Heritage>) {
+    let (version, pid, file) = (version(), std::process::id(), settings.file.display());
+    let hosts = match settings.hosts.len() {
+        1 => "1 host".to_owned(),
+        count => format!("{count} hosts"),
     };
-    // The credentials are those of who called listen(2), see unix(7).
-    let pid = getsockopt(&stream, sockopt::PeerCredentials).ok().map(|peer| peer.pid());
-    Err(ParentError::Another { path: control_socket.to_owned(), pid })
-}
-
-fn open_control(path: &Path) -> Result<(UnixListener, SocketFile), ParentError> {
-    let (fd, file) = listen_unix(path, Rights { mode: 0o660, owner: None, group: None })?;
-    let listener = UnixListener::from_std(fd.into());
-    let listener = listener.map_err(|source| ParentError::System { what: "watch the control socket", source })?;
-    tracing::info!("control socket {}", path.display());
-    Ok((listener, file))
+    match heritage {
+        None => tracing::info!("tieline {version} starts as process {pid} with {file} ({hosts})"),
+        Some(before) => {
+            let (old, generation) = (&before.build.version, before.generation + 1);
+            tracing::info!("tieline {version} takes over from {old} with {file} ({hosts}), generation {generation}");
+        }
+    }
 }

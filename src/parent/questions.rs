@@ -48,6 +48,11 @@ impl<T> Questions<T> {
         done.map(|question| question.who).collect()
     }
 
+    /// Whether somebody of this kind waits.
+    pub(super) fn any(&self, is_one: impl Fn(&T) -> bool) -> bool {
+        self.waiting.iter().any(|question| is_one(&question.who))
+    }
+
     /// When the first one must not wait any longer.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.iter().map(|question| question.until).min()

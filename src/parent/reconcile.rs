@@ -5,6 +5,8 @@
 //! child that lives is left without a fate. The configured hosts come in the order of `hosts.tab`, those that leave
 //! after them.
 
+use std::path::Path;
+
 use super::table::bequest::HostBequest;
 use super::table::made::Build;
 use crate::heritage::Heritage;
@@ -32,6 +34,18 @@ impl Fate {
     }
 }
 
+impl Fate {
+    /// The spool that the host had, if it will have it no more.
+    pub(crate) fn leaves_spool(&self) -> Option<&Path> {
+        let (before, after) = match self {
+            Self::New(_) => return None,
+            Self::Keep(bequest, plan) | Self::Replace(bequest, plan) => (bequest, plan.spool.as_deref()),
+            Self::Remove(bequest) => (bequest, None),
+        };
+        before.plan()?.spool.as_deref().filter(|before| Some(*before) != after)
+    }
+}
+
 /// Decides for each host that was inherited or is configured. A first start has inherited nothing.
 pub(crate) fn reconcile(mut inherited: Vec<HostBequest>, configured: Vec<Heritage>, build: &Build) -> Vec<Fate> {
     let mut fates: Vec<_> = configured.into_iter().map(|plan| fate(&mut inherited, plan, build)).collect();
@@ -52,3 +66,6 @@ fn fate(inherited: &mut Vec<HostBequest>, plan: Heritage, build: &Build) -> Fate
         Fate::Keep(bequest, plan)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::table::HostId;
 
 /// A child that owes an answer for so long hangs.
@@ -23,6 +25,8 @@ pub(super) struct Relays<T> {
 struct Relay<T> {
     who: T,
     host: HostId,
+    /// The process that was asked.
+    pid: Pid,
     ask: u64,
     until: Instant,
 }
@@ -48,8 +52,8 @@ impl<T> Relays<T> {
     }
 
     /// `who` waits for the answer of `host` to the question `ask`.
-    pub(super) fn put(&mut self, who: T, host: HostId, ask: u64, now: Instant) {
-        self.waiting.push(Relay { who, host, ask, until: now + ANSWER_WITHIN });
+    pub(super) fn put(&mut self, who: T, host: HostId, pid: Pid, ask: u64, now: Instant) {
+        self.waiting.push(Relay { who, host, pid, ask, until: now + ANSWER_WITHIN });
     }
 
     /// Whom the answer of `host` to `ask` is for; nobody, if it came too late.
@@ -58,15 +62,20 @@ impl<T> Relays<T> {
         Some(self.waiting.swap_remove(place).who)
     }
 
-    /// The child of `host` is gone and will answer nothing.
-    pub(super) fn gone(&mut self, host: HostId) {
-        self.fail(|relay| relay.host == host, Failure::Gone);
+    /// The child `pid` of `host` is gone and will answer nothing.
+    pub(super) fn gone(&mut self, host: HostId, pid: Pid) {
+        self.fail(|relay| relay.host == host && relay.pid == pid, Failure::Gone);
     }
 
     /// Those who will not be answered, each once.
     pub(super) fn failed(&mut self, now: Instant) -> Vec<(T, HostId, Failure)> {
         self.fail(|relay| relay.until <= now, Failure::Hung);
         std::mem::take(&mut self.failed)
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.failed.is_empty()
     }
 
     /// When the first one must not wait any longer.
@@ -86,14 +95,15 @@ mod tests {
 
     const A: HostId = HostId(0);
     const B: HostId = HostId(1);
+    const PID: Pid = Pid::from_raw(7);
 
     #[test]
     fn an_answer_goes_to_who_asked_and_to_nobody_twice() {
         let now = Instant::now();
         let mut relays = Relays::new();
         let asks = [relays.next_ask(), relays.next_ask()];
-        relays.put("first", A, asks[0], now);
-        relays.put("second", B, asks[1], now);
+        relays.put("first", A, PID, asks[0], now);
+        relays.put("second", B, PID, asks[1], now);
         assert_eq!(relays.answered(A, asks[1]), None, "another child cannot answer for it");
         assert_eq!(relays.answered(B, asks[1]), Some("second"));
         assert_eq!(relays.answered(B, asks[1]), None);
@@ -105,9 +115,11 @@ mod tests {
     fn nobody_waits_for_the_dead_nor_for_ever() {
         let now = Instant::now();
         let mut relays = Relays::new();
-        relays.put("dead", A, 1, now);
-        relays.put("hung", B, 2, now);
-        relays.gone(A);
+        relays.put("dead", A, PID, 1, now);
+        relays.put("hung", B, PID, 2, now);
+        relays.gone(A, Pid::from_raw(8));
+        assert_eq!(relays.failed(now), [], "it was not the one who died");
+        relays.gone(A, PID);
         assert_eq!(relays.failed(now), [("dead", A, Failure::Gone)]);
         assert_eq!(relays.next(), Some(now + ANSWER_WITHIN));
         assert_eq!(relays.failed(now + ANSWER_WITHIN), [("hung", B, Failure::Hung)]);

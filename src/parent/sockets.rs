@@ -1,55 +1,213 @@
 //! The listening sockets of one host, held by the parent so that they outlive every child.
 //!
-//! Enters: a host's settings. Leaves: listeners for its children; a watch over them while there is no child.
-//! Promised: the parent accepts nobody; dropped, the sockets are closed and their files removed.
+//! Enters: a host's settings, and what the parent listened on before. Leaves: listeners for its children; a watch over them
+//! while there is no child. Promised: the parent accepts nobody; a socket that is still wanted at the same place stays
+//! the same socket, so that nobody is refused; dropped, the sockets are closed and their files removed.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::Note;
+use super::systemd::Manager;
+use super::systemd::names::{self, stored_name};
+use super::systemd::passed::Passed;
 use super::table::HostId;
-use crate::config::{DaemonSettings, HostSettings};
+use crate::config::{DaemonSettings, HostSettings, Settings};
 use crate::heritage::ListenerKind;
-use crate::system::listen::{ListenError, Rights, SocketFile, listen_tcp, listen_unix};
+use crate::system::listen::{ListenError, Rights, SocketFile, SocketId, listen_tcp, listen_unix};
 use crate::system::readiness::Watched;
 
-/// The listeners of one host.
-pub(super) struct HostSockets {
-    listeners: Vec<(ListenerKind, OwnedFd)>,
-    _files: Vec<SocketFile>,
+/// Where one listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Place {
+    /// A socket file.
+    Unix(PathBuf),
+    /// A loopback address.
+    Tcp(SocketAddr),
 }
 
-impl HostSockets {
-    /// Opens all that `host` listens on, and says so.
-    pub(super) fn open(daemon: &DaemonSettings, host: &HostSettings) -> Result<Self, ListenError> {
-        let rights = Rights { mode: host.mode, owner: host.owner, group: host.group };
-        let (unix, file) = listen_unix(&daemon.host_socket(&host.name), rights)?;
-        tracing::info!(host = host.name, "listening on {}", file.path().display());
-        let (mut listeners, mut files) = (vec![(ListenerKind::Unix, unix)], vec![file]);
-        if host.deferred {
-            let (unix, file) = listen_unix(&daemon.deferred_socket(&host.name), rights)?;
-            tracing::info!(host = host.name, "listening on {} for deferred requests", file.path().display());
-            listeners.push((ListenerKind::Deferred, unix));
-            files.push(file);
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
         }
-        if let Some(address) = host.listen {
-            listeners.push((ListenerKind::Tcp, listen_tcp(address)?));
-            tracing::info!(host = host.name, "listening on {address}");
-        }
-        Ok(Self { listeners, _files: files })
+    }
+}
+
+/// One listening socket.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) place: Place,
+    /// What it is called where the service manager keeps it.
+    pub(super) name: String,
+    pub(super) fd: OwnedFd,
+    /// None for an address.
+    pub(super) file: Option<SocketFile>,
+    /// None if nobody knows: then they are set when it is used.
+    pub(super) rights: Option<Rights>,
+    pub(super) keeper: Keeper,
+}
+
+/// Who holds a listening socket besides the parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Keeper {
+    /// Nobody.
+    Nobody,
+    /// The service manager, under this name.
+    Store(String),
+    /// A socket unit: its rights are the unit's matter.
+    Unit,
+}
+
+impl Listening {
+    /// Listens at a place where nobody does yet.
+    fn open(Wanted { place, name, .. }: &Wanted, rights: Rights) -> Result<Self, ListenError> {
+        let (fd, file) = match place {
+            Place::Unix(path) => listen_unix(path, rights).map(|(fd, file)| (fd, Some(file)))?,
+            Place::Tcp(address) => (listen_tcp(*address)?, None),
+        };
+        let (place, name) = (place.clone(), name.clone());
+        Ok(Self { place, name, fd, file, rights: Some(rights), keeper: Keeper::Nobody })
     }
 
-    /// What kinds there are, in the order of [`HostSockets::descriptors`].
-    pub(super) fn kinds(&self) -> Vec<ListenerKind> {
-        self.listeners.iter().map(|(kind, _)| *kind).collect()
+    /// The one that the service manager has passed, if it has.
+    fn claim(Wanted { place, name, .. }: &Wanted, passed: &mut Passed) -> Option<Self> {
+        let (fd, file, is_units) = match place {
+            Place::Unix(path) => passed.unix(name, path).map(|it| (it.listener, Some(it.file), it.is_units))?,
+            Place::Tcp(address) => passed.tcp(name, *address).map(|it| (it.listener, None, it.is_units))?,
+        };
+        let keeper = if is_units { Keeper::Unit } else { Keeper::Nobody };
+        Some(Self { place: place.clone(), name: name.clone(), fd, file, rights: None, keeper })
+    }
+
+    /// Whether whoever connects to its place still comes to this socket.
+    fn is_in_place(&self) -> bool {
+        self.file.as_ref().is_none_or(SocketFile::is_in_place)
+    }
+
+    fn set_rights(&mut self, rights: Rights) -> Result<(), ListenError> {
+        if let Some(file) = &self.file
+            && self.rights != Some(rights)
+            && self.keeper != Keeper::Unit
+        {
+            file.change_rights(rights)?;
+        }
+        self.rights = Some(rights);
+        Ok(())
+    }
+
+    /// Has the manager keep it. What it keeps already it keeps once.
+    pub(super) fn keep(&mut self, manager: &Manager) {
+        if self.keeper != Keeper::Nobody {
+            return;
+        }
+        let id = self.file.as_ref().map(SocketFile::id).or_else(|| SocketId::of(&self.fd).ok());
+        let name = id.map(|id| stored_name(&self.name, id));
+        if let Some(name) = name.filter(|name| manager.keep(name, self.fd.as_fd())) {
+            self.keeper = Keeper::Store(name);
+        }
+    }
+
+    /// Closes it because nobody wants it any more.
+    pub(super) fn forget(self, manager: &Manager) {
+        if let Keeper::Store(name) = &self.keeper {
+            manager.forget(name);
+        }
+    }
+
+    /// Closes it, to be listened on again at the next start: whoever connects until then waits for that.
+    pub(super) fn leave(mut self) {
+        if let (Keeper::Store(_), Some(file)) = (&self.keeper, &mut self.file) {
+            file.stay();
+        }
+    }
+}
+
+/// Sockets that were listened on before, by an earlier image of this process or on the service manager's behalf.
+#[derive(Debug, Default)]
+pub(super) struct Inherited(pub(super) Vec<Listening>);
+
+impl Inherited {
+    /// Those of `settings` that the service manager has passed.
+    pub(super) fn claim(settings: &Settings, passed: &mut Passed) -> Self {
+        let hosts = settings.hosts.iter().flat_map(|host| wanted(&settings.daemon, host));
+        let wanted = hosts.chain([control(&settings.daemon)]);
+        Self(wanted.filter_map(|wanted| Listening::claim(&wanted, passed)).collect())
+    }
+
+    /// Whether there is one for `place`.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.0.iter().any(|each| each.place == *place && each.is_in_place())
+    }
+
+    /// The one for `wanted`, with these rights; a new one, if there is none.
+    pub(super) fn take_or_open(&mut self, wanted: &Wanted, rights: Rights) -> Result<Listening, ListenError> {
+        let found = self.0.iter().position(|each| each.place == wanted.place && each.is_in_place());
+        let Some(at) = found else { return Listening::open(wanted, rights) };
+        self.0[at].set_rights(rights)?;
+        Ok(self.0.swap_remove(at))
+    }
+}
+
+/// The listeners of one host, in the order of [`wanted`].
+#[derive(Debug)]
+pub(super) struct HostSockets(Vec<Listening>);
+
+impl HostSockets {
+    /// Listens on all that `host` wants, and says so where it is new. On an error `inherited` has all that it had.
+    pub(super) fn open(
+        daemon: &DaemonSettings,
+        host: &HostSettings,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ListenError> {
+        let rights = Rights { mode: host.mode, owner: host.owner, group: host.group };
+        let (mut old, mut new, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        for wanted in wanted(daemon, host) {
+            let is_new = !inherited.has(&wanted.place);
+            match inherited.take_or_open(&wanted, rights) {
+                Ok(listening) => all.push(listening),
+                Err(error) => {
+                    inherited.0.extend(all.into_iter().filter(|each| old.contains(&each.place)));
+                    return Err(error);
+                }
+            }
+            if is_new { new.push(wanted) } else { old.push(wanted.place) }
+        }
+        for Wanted { kind, place, .. } in new {
+            let what = if kind == ListenerKind::Deferred { " for deferred requests" } else { "" };
+            tracing::info!(host = host.name, "listening on {place}{what}");
+        }
+        Ok(Self(all))
+    }
+
+    /// Closes them at a stop.
+    pub(super) fn leave(self) {
+        self.0.into_iter().for_each(Listening::leave);
+    }
+
+    /// Has the service manager keep them.
+    pub(super) fn keep(&mut self, manager: &Manager) {
+        self.0.iter_mut().for_each(|listening| listening.keep(manager));
+    }
+
+    /// All of them, to be written down.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Listening> {
+        self.0.iter()
     }
 
     /// The listeners, to be inherited.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.listeners.iter().map(|(_, fd)| fd.as_fd()).collect()
+        self.all().map(|listening| listening.fd.as_fd()).collect()
     }
 
     /// Sends [`Note::Wanted`] once a requester waits at one of them.
@@ -65,11 +223,102 @@ impl HostSockets {
     }
 }
 
+/// What is to be listened on.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) kind: ListenerKind,
+    pub(super) place: Place,
+    name: String,
+}
+
+/// What is listened on for `host`, in the order in which its child inherits it.
+pub(super) fn wanted(daemon: &DaemonSettings, host: &HostSettings) -> Vec<Wanted> {
+    let name = host.name.as_str();
+    let unix = |kind, path, name| Wanted { kind, place: Place::Unix(path), name };
+    let mut wanted = vec![unix(ListenerKind::Unix, daemon.host_socket(name), names::unix(name))];
+    if host.deferred {
+        wanted.push(unix(ListenerKind::Deferred, daemon.deferred_socket(name), names::deferred(name)));
+    }
+    let tcp = |address| Wanted { kind: ListenerKind::Tcp, place: Place::Tcp(address), name: names::tcp(name) };
+    wanted.extend(host.listen.map(tcp));
+    wanted
+}
+
+/// The control socket.
+pub(super) fn control(daemon: &DaemonSettings) -> Wanted {
+    Wanted { kind: ListenerKind::Unix, place: Place::Unix(daemon.control_socket()), name: names::CONTROL.to_owned() }
+}
+
 /// A watch over listeners; over when dropped.
+#[derive(Debug)]
 pub(super) struct Watch(AbortHandle);
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+
+    use super::*;
+
+    fn settings(dir: &Path, words: &str) -> (DaemonSettings, Vec<HostSettings>) {
+        let toml = "[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n";
+        std::fs::write(dir.join("tieline.toml"), toml).unwrap();
+        std::fs::write(dir.join("hosts.tab"), words).unwrap();
+        std::fs::create_dir_all(dir.join("run")).unwrap();
+        let settings = crate::config::load(Some(&dir.join("tieline.toml"))).unwrap();
+        (settings.daemon, settings.hosts)
+    }
+
+    #[test]
+    fn a_socket_that_is_still_wanted_stays_the_same_with_other_rights_and_one_that_is_not_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (daemon, hosts) = settings(dir.path(), "far h:1 line deferred\n");
+        let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
+        let path = daemon.host_socket("far");
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        let mut inherited = Inherited(first.0);
+
+        let (daemon, hosts) = settings(dir.path(), "far h:1 line mode=600\n");
+        let second = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        drop(inherited);
+        let found = std::fs::metadata(&path).unwrap();
+        assert_eq!((found.ino(), found.permissions().mode() & 0o777), (inode, 0o600));
+        assert!(!daemon.deferred_socket("far").exists(), "nobody wants it any more");
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_whose_name_leads_elsewhere_by_now_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (daemon, hosts) = settings(dir.path(), "far h:1 line\n");
+        let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
+        let path = daemon.host_socket("far");
+        std::fs::remove_file(&path).unwrap();
+        let mut inherited = Inherited(first.0);
+        let _second = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        drop(inherited);
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_opened_costs_nothing_of_what_there_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (daemon, hosts) = settings(dir.path(), "far h:1 line\n");
+        let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
+        let mut inherited = Inherited(first.0);
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let words = format!("far h:1 line listen={}\n", taken.local_addr().unwrap());
+        let (changed, hosts_changed) = settings(dir.path(), &words);
+        HostSockets::open(&changed, &hosts_changed[0], &mut inherited).unwrap_err();
+        let inode = std::fs::metadata(daemon.host_socket("far")).unwrap().ino();
+        let _as_before = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        assert_eq!(std::fs::metadata(daemon.host_socket("far")).unwrap().ino(), inode);
     }
 }

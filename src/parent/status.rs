@@ -25,10 +25,62 @@ pub(crate) struct Status {
     pub(crate) pid: u32,
     /// Of the configuration.
     pub(crate) generation: u64,
-    /// When the parent started.
+    /// When the parent started; a restart does not change it.
     pub(crate) started: Timestamp,
+    /// Of the last restart, if there was any.
+    #[serde(default)]
+    pub(crate) restart: RestartStatus,
     /// In the order of `hosts.tab`.
     pub(crate) hosts: Vec<HostStatus>,
+}
+
+/// What came of the restarts that were asked for. They are numbered from 1 on, whoever asks: HUP or `tieline restart`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestartStatus {
+    /// The number of the last one that was asked for; 0 if there was none.
+    pub(crate) asked: u64,
+    /// The number of the last one that has succeeded or failed. Children may still be on their way.
+    pub(crate) ended: u64,
+    /// When that was.
+    pub(crate) at: Option<Timestamp>,
+    /// Why the last one failed, for people; empty if it succeeded.
+    pub(crate) complaint: String,
+    /// What it failed for.
+    pub(crate) fault: RestartFault,
+    /// Hosts whose child is to be replaced and is not yet.
+    pub(crate) replacing: usize,
+    /// Which these are and why, or why the next restart does not begin yet, for people; empty if there is nothing to say.
+    pub(crate) waiting: String,
+}
+
+/// What a restart failed for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RestartFault {
+    /// It did not fail.
+    #[default]
+    #[serde(rename = "")]
+    None,
+    /// The configuration is wrong.
+    #[serde(rename = "configuration")]
+    Configuration,
+    /// The binary cannot be started, or did not pass its rehearsal. Also what a later version may add.
+    #[serde(rename = "binary", other)]
+    Binary,
+}
+
+impl RestartStatus {
+    /// With what the children have to do with it.
+    fn with(self, table: &Table, now: Instant) -> Self {
+        let waiting = if self.waiting.is_empty() { waiting(table, now) } else { self.waiting };
+        Self { replacing: table.replacing(), waiting, ..self }
+    }
+
+    /// In one line, that the last restart failed; nothing if it did not.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let what = self.complaint.lines().next()?;
+        let at = self.at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+        Some(format!("restart failed{at}: {what}"))
+    }
 }
 
 /// One host.
@@ -39,6 +91,12 @@ pub(crate) struct HostStatus {
     pub(crate) dialect: Dialect,
     /// Of the child, if there is one.
     pub(crate) pid: Option<i32>,
+    /// Of the configuration that the child was started with; 0 without one.
+    #[serde(default)]
+    pub(crate) generation: u64,
+    /// Of the child's binary; empty without one.
+    #[serde(default)]
+    pub(crate) version: String,
     pub(crate) state: State,
     /// Why it is so; empty if there is nothing to say.
     pub(crate) reason: String,
@@ -84,14 +142,21 @@ impl Moment {
 }
 
 impl Status {
-    /// Of all hosts, or of one.
-    pub(crate) fn of(table: &Table, only: Option<HostId>, started: Timestamp, at: Moment) -> Self {
+    /// Of all hosts, or of one. Of `restart` the children's part is filled in here.
+    pub(crate) fn of(
+        table: &Table,
+        only: Option<HostId>,
+        started: Timestamp,
+        restart: RestartStatus,
+        at: Moment,
+    ) -> Self {
         let hosts = table.hosts().filter(|(host, _)| only.is_none_or(|only| only == *host));
         Self {
             version: version().to_owned(),
             pid: std::process::id(),
-            generation: 1,
+            generation: table.generation(),
             started,
+            restart: restart.with(table, at.now),
             hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
         }
     }
@@ -101,11 +166,14 @@ impl HostStatus {
     fn of(entry: &Entry, at: Moment) -> Self {
         let (snapshot, answered) = entry.snapshot();
         let next_probe = snapshot.next_probe_ms.zip(answered).and_then(|(ms, when)| at.wall_after(when, ms));
+        let made = entry.made();
         Self {
             name: entry.settings().name.clone(),
             address: entry.settings().address.to_string(),
             dialect: entry.settings().dialect,
             pid: entry.pid(),
+            generation: made.map_or(0, |made| made.generation),
+            version: made.map(|made| made.build.version.clone()).unwrap_or_default(),
             state: entry.state(at.now),
             reason: entry.reason(at.now),
             next_probe,
@@ -124,6 +192,16 @@ impl HostStatus {
     }
 }
 
+/// Which hosts' children are to be replaced and are not yet, and what is known of why.
+fn waiting(table: &Table, now: Instant) -> String {
+    let waiting = table.hosts().filter(|(_, entry)| entry.has_serving_predecessor());
+    let told = waiting.map(|(_, entry)| {
+        let (name, reason) = (&entry.settings().name, entry.reason(now));
+        if reason.is_empty() { name.clone() } else { format!("{name} ({reason})") }
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// What was stored when the child told it, and still is, is older by now.
 fn aged(mut spool: SpoolNumbers, told: Option<Instant>, now: Instant) -> SpoolNumbers {
     if spool.depth > 0
@@ -132,4 +210,28 @@ fn aged(mut spool: SpoolNumbers, told: Option<Instant>, now: Instant) -> SpoolNu
         spool.oldest_s = spool.oldest_s.saturating_add(now.saturating_duration_since(told).as_secs());
     }
     spool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_restart_is_told_in_one_line() {
+        let mut restart = RestartStatus::default();
+        assert_eq!(restart.failure(), None);
+        restart.complaint = "hosts.tab:1:7: `x` is no address\n  far x line\n      ^".to_owned();
+        restart.at = "2026-01-02T03:04:05.678Z".parse().ok();
+        let told = restart.failure().unwrap();
+        assert_eq!(told, "restart failed at 2026-01-02T03:04:05Z: hosts.tab:1:7: `x` is no address");
+    }
+
+    #[test]
+    fn a_fault_is_a_word_and_an_unknown_one_is_none_of_the_configuration() {
+        let words = [RestartFault::None, RestartFault::Configuration, RestartFault::Binary];
+        let text = serde_json::to_string(&words).unwrap();
+        assert_eq!(text, r#"["","configuration","binary"]"#);
+        assert_eq!(serde_json::from_str::<[RestartFault; 3]>(&text).unwrap(), words);
+        assert_eq!(serde_json::from_str::<RestartFault>(r#""weather""#).unwrap(), RestartFault::Binary);
+    }
 }

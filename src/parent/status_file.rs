@@ -9,7 +9,8 @@
 //! 4712 <tab> cache <tab> up <tab> 1/3/4 <tab> 12 <tab> …
 //! ```
 //!
-//! One line per host in the order of `hosts.tab`. `-` is a child that does not exist. Latencies are microseconds, the
+//! If the last restart failed, a line `restart failed at …: …` stands between header and column names. One line per host
+//! in the order of `hosts.tab`. `-` is a child that does not exist. Latencies are microseconds, the
 //! spool's age seconds. Tabs and control characters in the last log line are blanks.
 
 use std::fs;
@@ -51,7 +52,11 @@ pub(super) fn write(path: &Path, status: &Status, wall: Timestamp) -> io::Result
 }
 
 fn text(status: &Status, wall: Timestamp) -> String {
-    let mut text = format!("TIELINE status {wall:.0} - parent {}\n{}\n", status.pid, COLUMNS.join("\t"));
+    let mut text = format!("TIELINE status {wall:.0} - parent {}\n", status.pid);
+    for line in status.restart.failure().into_iter().chain([COLUMNS.join("\t")]) {
+        text.push_str(&line);
+        text.push('\n');
+    }
     for host in &status.hosts {
         text.push_str(&row(host).join("\t"));
         text.push('\n');
@@ -83,4 +88,26 @@ fn row(host: &HostStatus) -> [String; 18] {
         host.latency_us.p99.to_string(),
         host.last_log.chars().map(|each| if each.is_control() { ' ' } else { each }).collect(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parent::status::RestartStatus;
+
+    fn without_hosts(restart: RestartStatus) -> String {
+        let (started, hosts) = (Timestamp::UNIX_EPOCH, Vec::new());
+        let status = Status { version: "0.1.0".to_owned(), pid: 4711, generation: 3, started, restart, hosts };
+        text(&status, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_failed_restart_is_told_under_the_header_and_nothing_otherwise() {
+        let well = without_hosts(RestartStatus { asked: 2, ended: 2, ..RestartStatus::default() });
+        let header = "TIELINE status 1970-01-01T00:00:00Z - parent 4711\n";
+        assert_eq!(well, format!("{header}{}\n", COLUMNS.join("\t")));
+        let complaint = "the binary is gone\nand more".to_owned();
+        let failed = without_hosts(RestartStatus { complaint, ..RestartStatus::default() });
+        assert_eq!(failed, format!("{header}restart failed: the binary is gone\n{}\n", COLUMNS.join("\t")));
+    }
 }

@@ -7,19 +7,21 @@
 //! renamed over its final name. So a socket left behind by a crash is replaced, and at no moment does the final name
 //! refuse, or let in who should not.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::{getegid, geteuid};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Who may connect to a UNIX socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights {
     /// Permission bits; to connect takes the right to write.
     pub mode: u32,
@@ -62,27 +64,102 @@ pub enum ListenError {
     },
 }
 
-/// The name of a socket in the file system; removed when dropped, if it is still the same socket.
+/// Which file a socket's name is, as stat(2) tells; or which socket it is, where it has no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketId {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+impl SocketId {
+    /// Of a socket without a file: the kernel numbers these as well.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn of(fd: impl AsFd) -> io::Result<Self> {
+        // Of a copy, because a `File` closes what it has looked at.
+        File::from(fd.as_fd().try_clone_to_owned()?).metadata().map(|found| Self::from(&found))
+    }
+}
+
+impl From<&Metadata> for SocketId {
+    fn from(found: &Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino() }
+    }
+}
+
+/// The name of a socket in the file system; removed when dropped, if it is still the same socket and need not stay.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    id: SocketId,
+    stays: bool,
 }
 
 impl SocketFile {
+    /// The file that was this one when it was at `path`; whether it is still there, [`SocketFile::is_in_place`] says.
+    #[must_use]
+    pub fn known(path: PathBuf, id: SocketId) -> Self {
+        Self { path, id, stays: false }
+    }
+
+    /// What was `found` at `path`.
+    pub(super) fn of(path: &Path, found: &Metadata) -> Self {
+        Self { path: path.to_owned(), id: found.into(), stays: false }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether the name still leads to this socket.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| SocketId::from(&found) == self.id)
+    }
+
+    /// Gives it other rights: they hold for whoever connects from now on.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn change_rights(&self, rights: Rights) -> Result<(), ListenError> {
+        // Without an owner it is ours again.
+        let owner = rights.owner.or_else(|| Some(geteuid().as_raw()));
+        let group = rights.group.or_else(|| Some(getegid().as_raw()));
+        give_rights(&self.path, Rights { owner, group, ..rights }).map_err(|(what, source)| {
+            let remedy = unix_remedy(&source);
+            ListenError::Unix { path: self.path.clone(), what, source, remedy }
+        })
+    }
+
+    /// Which file it is.
+    #[must_use]
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// From now on it is not removed when this is dropped: somebody else made it, or keeps its listener.
+    pub fn stay(&mut self) {
+        self.stays = true;
+    }
+
+    /// Whether it is removed when this is dropped.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.stays
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if !self.stays
+            && self.is_in_place()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!("cannot remove the socket {}: {error}", self.path.display());
         }
     }
@@ -125,7 +202,7 @@ fn make_unix(temporary: &Path, path: &Path, rights: Rights) -> Result<(OwnedFd, 
     listen(&fd, Backlog::MAXCONN).map_err(step("listen"))?;
     let made = fs::symlink_metadata(temporary).map_err(|error| ("stat", error))?;
     fs::rename(temporary, path).map_err(|error| ("rename", error))?;
-    Ok((fd, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
+    Ok((fd, SocketFile::of(path, &made)))
 }
 
 fn give_rights(path: &Path, rights: Rights) -> Result<(), Step> {
@@ -222,6 +299,24 @@ mod tests {
         assert!(path.exists(), "the name belongs to the newer socket");
         drop(new);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_to_stay_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.sock");
+        let (_fd, mut file) = listen_unix(&path, RIGHTS).unwrap();
+        file.stay();
+        drop(file);
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_without_a_file_has_an_identity_too() {
+        let (one, two) = UnixStream::pair().unwrap();
+        let copy = one.try_clone().unwrap();
+        assert_eq!(SocketId::of(&one).unwrap(), SocketId::of(&copy).unwrap());
+        assert_ne!(SocketId::of(&one).unwrap(), SocketId::of(&two).unwrap());
     }
 
     #[test]

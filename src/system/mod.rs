@@ -3,6 +3,8 @@
 //! Enters: paths, rights, descriptors. Leaves: children, listeners, locks, and errors that name what to do about them.
 //! Promised: no descriptor leaks into a child beyond those it inherits on purpose; nothing here waits for anybody.
 //!
+//! - [`activation`] — sockets that the service manager passes
+//! - [`adopt`] — listening sockets that were opened before this process
 //! - [`binary`] — whether a file is still what was started
 //! - [`descriptors`] — what a child finds at agreed numbers
 //! - [`handover`] — the way of sockets from a child to its successor
@@ -15,6 +17,8 @@
 //! - [`spawn`] — fork and exec of the own binary
 //! - [`stream`] — one face for UNIX and TCP sockets
 
+pub mod activation;
+pub mod adopt;
 pub mod binary;
 pub mod descriptors;
 pub mod handover;

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -82,6 +83,27 @@ impl PidFile {
         };
         write_pid(&mut file).map_err(|error| fail("write", error))?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Goes on with the lock that the image before this one held on `path`: a lock belongs to the open file, which
+    /// survives the exec.
+    ///
+    /// # Errors
+    /// When it is held by somebody else, which would take somebody who meddles.
+    pub fn inherit(path: &Path, file: OwnedFd) -> Result<Self, PidFileError> {
+        Ok(Self { path: path.to_owned(), file: lock(path, file.into())? })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for PidFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -1,11 +1,11 @@
-//! Another image in the same process, with descriptors and a testament kept.
+//! Another image in the same process, with descriptors and a heritage kept.
 //!
-//! Enters: a binary, its words, a testament (bytes), the numbers of the descriptors that it names. Leaves: nothing, for
-//! this image ends; or why it goes on. In the new image: the testament, and the descriptors by their numbers.
+//! Enters: a binary, its words, a heritage (bytes), the numbers of the descriptors that it names. Leaves: nothing, for
+//! this image ends; or why it goes on. In the new image: the heritage, and the descriptors by their numbers.
 //! Promised: when the exec fails, everything is as it was; a descriptor that is not named is closed by the exec; the
 //! signal mask stays as it is.
 //!
-//! The testament lies in a memfd whose number stands in the environment, with the process ID, so that a program that
+//! The heritage lies in a memfd whose number stands in the environment, with the process ID, so that a program that
 //! merely inherits the environment does not take it for its own.
 #![expect(unsafe_code, reason = "taking ownership of a descriptor by its number")]
 
@@ -21,8 +21,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
-/// Where the testament is: `PID:DESCRIPTOR`.
-pub const VARIABLE: &str = "TIELINE_TESTAMENT";
+/// Where the heritage is: `PID:DESCRIPTOR`.
+pub const VARIABLE: &str = "TIELINE_HERITAGE";
 
 /// A file in memory that holds `bytes`, to be read from its beginning.
 ///
@@ -42,10 +42,10 @@ pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
 pub fn become_image(
     binary: &Path,
     words: &[OsString],
-    testament: &[u8],
+    heritage: &[u8],
     kept: &[BorrowedFd<'_>],
 ) -> io::Result<Infallible> {
-    let file = in_memory(testament)?;
+    let file = in_memory(heritage)?;
     let environment = environment(&file)?;
     let words = words.iter().map(|word| text(word)).collect::<io::Result<Vec<_>>>()?;
     let binary = text(binary.as_os_str())?;
@@ -56,9 +56,9 @@ pub fn become_image(
     done
 }
 
-/// This process's environment with the place of the testament.
-fn environment(testament: &File) -> io::Result<Vec<CString>> {
-    let place = format!("{VARIABLE}={}:{}", std::process::id(), testament.as_raw_fd());
+/// This process's environment with the place of the heritage.
+fn environment(heritage: &File) -> io::Result<Vec<CString>> {
+    let place = format!("{VARIABLE}={}:{}", std::process::id(), heritage.as_raw_fd());
     let mut environment = vec![text(OsStr::new(&place))?];
     for (name, value) in std::env::vars_os().filter(|(name, _)| name != VARIABLE) {
         let pair = [name.into_vec(), value.into_vec()].join(&b'=');
@@ -74,17 +74,17 @@ fn text(word: &OsStr) -> io::Result<CString> {
 fn survive_exec(descriptors: &[RawFd], survive: bool) -> io::Result<()> {
     let flags = if survive { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };
     for number in descriptors {
-        // SAFETY: the caller's borrows, and the file of the testament, are open for the whole call.
+        // SAFETY: the caller's borrows, and the file of the heritage, are open for the whole call.
         fcntl(unsafe { BorrowedFd::borrow_raw(*number) }, FcntlArg::F_SETFD(flags))?;
     }
     Ok(())
 }
 
-/// The testament of the image before this one; none if this process did not become another image.
+/// The heritage of the image before this one; none if this process did not become another image.
 ///
 /// # Errors
 /// When there is one that cannot be read.
-pub fn testament() -> io::Result<Option<Vec<u8>>> {
+pub fn heritage() -> io::Result<Option<Vec<u8>>> {
     let Some(number) = std::env::var(VARIABLE).ok().as_deref().and_then(mine) else { return Ok(None) };
     let mut bytes = Vec::new();
     File::from(inherit(number)?).read_to_end(&mut bytes)?;
@@ -99,7 +99,7 @@ fn mine(place: &str) -> Option<RawFd> {
 
 /// Takes a descriptor that the image before this one has kept open. From now on it does not survive an exec.
 ///
-/// The testament names each once: whoever reads it must refuse one that names a descriptor twice.
+/// The heritage names each once: whoever reads it must refuse one that names a descriptor twice.
 ///
 /// # Errors
 /// When it is not open.
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_testament_for_another_process_is_left_alone() {
+    fn a_heritage_for_another_process_is_left_alone() {
         let own = std::process::id();
         assert_eq!(mine(&format!("{own}:7")), Some(7));
         for place in [format!("{}:7", own + 1), format!("{own}"), format!("{own}:x"), String::new()] {

@@ -1,11 +1,10 @@
 //! A daemon in a directory of its own.
 //!
 //! Enters: lines of `hosts.tab` and settings. Leaves: the built binary at work, ready when `start` returns (it says so on
-//! a NOTIFY_SOCKET that the test listens on). Promised: when a daemon is dropped, no process of it is left; after a panic
+//! a NOTIFY_SOCKET that the test listens on), and what it had its manager keep. Promised: when a daemon is dropped, no process of it is left; after a panic
 //! its log is printed.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -17,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tieline::dialect::Dialect;
 
+use super::manager::{Passed, Store};
 use super::{LONG, Machine, Process, Requester, wait_until};
 
 /// A directory with `tieline.toml` and `hosts.tab`; outlives the daemons that are started in it.
@@ -31,6 +31,7 @@ pub(crate) struct Daemon {
     process: Child,
     notices: UnixDatagram,
     heard: Vec<String>,
+    store: Store,
     children: Vec<Process>,
 }
 
@@ -87,11 +88,18 @@ impl Place {
 
     /// As `start`, with more variables in the environment.
     pub(crate) fn start_with(self: &Arc<Self>, environment: &[(&str, &str)]) -> Daemon {
+        self.start_passing(Passed::new(), environment)
+    }
+
+    /// As `start_with`, with descriptors that the manager passes, and keeps.
+    pub(crate) fn start_passing(self: &Arc<Self>, passed: Passed, environment: &[(&str, &str)]) -> Daemon {
         let notify = self.path("notify");
         fs::remove_file(&notify).ok();
         let notices = UnixDatagram::bind(&notify).expect("a socket for the notices");
         let log = File::options().append(true).create(true).open(self.path("log")).expect("a log");
-        let process = Command::new(env!("CARGO_BIN_EXE_tieline"))
+        let store = Store(passed);
+        let process = store
+            .command(env!("CARGO_BIN_EXE_tieline"))
             .args(["run", "--config"])
             .arg(self.path("tieline.toml"))
             .env("NOTIFY_SOCKET", &notify)
@@ -102,7 +110,7 @@ impl Place {
             .spawn()
             .expect("the built binary can be started");
         let (place, children) = (Arc::clone(self), Vec::new());
-        let mut daemon = Daemon { place, process, notices, heard: Vec::new(), children };
+        let mut daemon = Daemon { place, process, notices, heard: Vec::new(), store, children };
         daemon.wait_for_notice("READY=1");
         daemon.note_children();
         daemon
@@ -209,20 +217,38 @@ impl Daemon {
         }
     }
 
+    /// The notices heard so far, in their order.
+    pub(crate) fn notices(&self) -> &[String] {
+        &self.heard
+    }
+
+    /// Waits until the manager keeps something whose name begins so.
+    pub(crate) fn wait_until_kept(&mut self, name: &str) {
+        let start = Instant::now();
+        while !self.store.has(name) {
+            self.hear();
+            assert!(start.elapsed() < LONG, "{name} is not kept; heard {:?}", self.heard);
+        }
+    }
+
+    /// What the manager keeps: to be passed to the next daemon. The manager of this one keeps nothing any more.
+    pub(crate) fn take_kept(&mut self) -> Passed {
+        while self.hear() {}
+        std::mem::take(&mut self.store.0)
+    }
+
     /// Forgets the notices heard so far.
     pub(crate) fn forget_notices(&mut self) {
         self.heard.clear();
     }
 
-    fn hear(&mut self) {
-        let mut bytes = [0; 4096];
-        let bound = Duration::from_millis(50);
-        self.notices.set_read_timeout(Some(bound)).expect("a timeout can be set");
-        match self.notices.recv(&mut bytes) {
-            Ok(length) => self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => panic!("the notices of the daemon: {e}"),
-        }
+    /// Whether there was anything to hear, within a moment.
+    fn hear(&mut self) -> bool {
+        let Some(text) = self.store.receive(&self.notices, Duration::from_millis(50)) else {
+            return false;
+        };
+        self.heard.push(text);
+        true
     }
 
     fn note_children(&mut self) {

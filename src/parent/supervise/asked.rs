@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use serde_json::Value;
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{Parent, Wants};
@@ -20,6 +21,7 @@ use crate::parent::table::{Event, HostId};
 impl Parent {
     pub(super) fn requested(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let name = match &request {
+            Request::Restart {} => None,
             Request::Status { host } => host.as_deref(),
             Request::Probe { host } | Request::Spool { host, .. } => Some(host.as_str()),
         };
@@ -29,12 +31,22 @@ impl Parent {
             return answer(reply, Answer::Error(text));
         }
         match (only, request) {
+            (_, Request::Restart {}) => answer(reply, self.asked_to_restart()),
             (Some(host), Request::Probe { host: name }) => answer(reply, self.probe(&name, host)),
             (Some(host), Request::Spool { host: name, start, command }) => {
                 self.relay(&name, host, start, command, reply);
             }
             _ => self.ask(only, Wants::Requester { only, reply }),
         }
+    }
+
+    /// As by HUP. What comes of it stands in the status, whose number says when.
+    fn asked_to_restart(&mut self) -> Answer {
+        if self.table.is_stopping() {
+            return Answer::Error("tieline is stopping".to_owned());
+        }
+        tracing::info!("restart: asked for at the control socket");
+        Answer::Ok(json!({ "asked": self.want_restart() }))
     }
 
     /// Passes a question about the spool on to the child that has it open.
@@ -46,7 +58,10 @@ impl Parent {
         let ask = self.relays.next_ask();
         let is_ready = self.table.get(host).is_some_and(Entry::is_ready);
         match self.child(host).filter(|_| is_ready).map(|child| child.say(&ToChild::Spool { ask, command })) {
-            Some(true) => self.relays.put(reply, host, ask, Instant::now()),
+            Some(true) => {
+                let pid = self.table.get(host).and_then(Entry::serving).unwrap_or_default();
+                self.relays.put(reply, host, Pid::from_raw(pid), ask, Instant::now());
+            }
             Some(false) => answer(reply, Answer::Error(format!("the child of {name} does not read what it is told"))),
             None => {
                 if start {
@@ -115,12 +130,14 @@ impl Parent {
         match who {
             Wants::Watchdog => {}
             Wants::Requester { only, reply } => {
-                let status = Status::of(&self.table, only, self.started, at);
+                let status = Status::of(&self.table, only, self.started, self.restart.status(), at);
                 let status = serde_json::to_value(status);
                 answer(reply, status.map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok));
             }
             Wants::File => {
-                let (path, status) = (&self.daemon.status_file, Status::of(&self.table, None, self.started, at));
+                let restart = self.restart.status();
+                let status = Status::of(&self.table, None, self.started, restart, at);
+                let path = &self.settings.daemon.status_file;
                 match status_file::write(path, &status, at.wall) {
                     Ok(()) => tracing::info!("status written to {}", path.display()),
                     Err(error) => {

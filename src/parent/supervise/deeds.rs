@@ -6,10 +6,12 @@ use std::io;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::Parent;
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, ToChild};
 use crate::parent::child::Child;
+use crate::parent::table::restart::Exit;
 use crate::parent::table::{Action, Event, HostId, Todo};
 use crate::spool::sign::may_have_backlog;
 
@@ -24,13 +26,22 @@ impl Parent {
         match todo {
             Todo::Spawn => self.spawn(host),
             Todo::Watch => self.watch(host),
-            // A table that inherits nothing has no predecessors.
-            Todo::HandOver { .. } => {}
-            Todo::Retire { .. } => self.signal(host, Signal::SIGTERM),
-            Todo::Kill { .. } => {
-                tracing::warn!(host = self.name(host), "the child is killed");
-                self.signal(host, Signal::SIGKILL);
+            Todo::HandOver { pid } => self.hand_over(host, pid),
+            Todo::Retire { pid } => self.signal(host, pid, Signal::SIGTERM),
+            Todo::Kill { pid } => {
+                tracing::warn!(host = self.name(host), "child {pid} is killed");
+                self.signal(host, pid, Signal::SIGKILL);
             }
+        }
+    }
+
+    /// One that cannot be told retires, which costs its requesters their connection but no reply.
+    fn hand_over(&mut self, host: HostId, pid: i32) {
+        tracing::info!(host = self.name(host), "child {pid} hands over to its successor");
+        let was_told = self.child_of(host, Pid::from_raw(pid)).is_some_and(|child| child.say(&ToChild::HandOver));
+        if !was_told {
+            tracing::warn!(host = self.name(host), "child {pid} does not read what it is told; it retires instead");
+            self.signal(host, pid, Signal::SIGTERM);
         }
     }
 
@@ -41,7 +52,7 @@ impl Parent {
                 tracing::info!(host = self.name(host), "child {pid} started");
                 if let Some(hands) = self.hands.get_mut(host.0) {
                     hands.watch = None;
-                    hands.child = Some(child);
+                    hands.children.push(child);
                 }
                 Event::Started { pid }
             }
@@ -57,8 +68,10 @@ impl Parent {
         let gone = || io::Error::other("the host is gone");
         let plan = self.table.get(host).ok_or_else(gone)?.plan.clone();
         let sockets = self.hands.get(host.0).and_then(|hands| hands.sockets.as_ref()).ok_or_else(gone)?;
-        let heritage = Heritage { debug: self.debug, ..plan };
-        Child::start(host, &heritage, &sockets.descriptors(), &self.notes.0)
+        let hands = self.hands.get(host.0).map(|hands| hands.children.as_slice()).unwrap_or_default();
+        let inlets: Vec<_> = hands.iter().map(Child::inlet).collect();
+        let heritage = Heritage { debug: self.debug, inlets: inlets.len(), ..plan };
+        Child::start(host, &heritage, &sockets.descriptors(), &inlets, &self.notes.0)
     }
 
     /// Starts the child as soon as a requester comes; at once, if it may have a backlog that nobody has told of.
@@ -86,30 +99,36 @@ impl Parent {
     fn may_have_backlog(&self, host: HostId) -> bool {
         self.table.get(host).is_some_and(|entry| {
             let settings = entry.settings();
-            settings.deferred && !entry.knows_backlog() && may_have_backlog(&self.daemon.spool_of(&settings.name))
+            settings.deferred
+                && !entry.knows_backlog()
+                && may_have_backlog(&self.settings.daemon.spool_of(&settings.name))
         })
     }
 
     pub(super) fn reap(&mut self) {
         for host in (0..self.hands.len()).map(HostId) {
-            if let Some(child) = self.child(host) {
-                child.reap();
+            if let Some(hands) = self.hands.get_mut(host.0) {
+                hands.children.iter_mut().for_each(Child::reap);
                 self.end(host);
             }
         }
     }
 
-    /// If the child of `host` has ended completely, lets the table know.
+    /// Lets the table know of the children of `host` that have ended completely.
     pub(super) fn end(&mut self, host: HostId) {
         let Some(hands) = self.hands.get_mut(host.0) else {
             return;
         };
-        let Some((pid, exit)) = hands.child.as_ref().and_then(|child| Some((child.pid(), child.ended()?))) else {
-            return;
-        };
-        hands.child = None;
+        let ended = hands.children.extract_if(.., |child| child.ended().is_some());
+        let ended: Vec<_> = ended.filter_map(|child| Some((child.pid(), child.ended()?))).collect();
+        for (pid, exit) in ended {
+            self.is_gone(host, pid, exit);
+        }
+    }
+
+    fn is_gone(&mut self, host: HostId, pid: Pid, exit: Exit) {
         self.questions.gone(host);
-        self.relays.gone(host);
+        self.relays.gone(host, pid);
         let now = Instant::now();
         let actions = self.table.apply(host, Event::Exited { pid: pid.as_raw(), exit }, now);
         let rest = self.table.get(host).and_then(|entry| entry.resting(now));
@@ -123,8 +142,8 @@ impl Parent {
         }
     }
 
-    fn signal(&mut self, host: HostId, signal: Signal) {
-        if let Some(child) = self.child(host) {
+    fn signal(&mut self, host: HostId, pid: i32, signal: Signal) {
+        if let Some(child) = self.child_of(host, Pid::from_raw(pid)) {
             child.signal(signal);
         }
     }

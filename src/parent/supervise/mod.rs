@@ -5,33 +5,42 @@
 //!
 //! - [`deeds`] — what the table wants done: children are started, watched for, signalled, waited for
 //! - [`asked`] — what is asked at the control socket or by USR1: questions to the children, the status
+//! - [`restart`] — what leads to the next image, and back if it cannot be had
 
 mod asked;
 mod deeds;
+mod restart;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nix::unistd::Pid;
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
 use super::Note;
 use super::child::Child;
-use super::control::{self, Answer};
+use super::control::{self, Answer, Desk};
+use super::heritage::ChildEnds;
 use super::questions::Questions;
+use super::reconcile::Fate;
+use super::rehearsal::Complaint;
 use super::relays::Relays;
 use super::signals::{Caught, Signals};
-use super::sockets::{HostSockets, Watch};
+use super::sockets::{HostSockets, Listening, Watch};
 use super::systemd::Manager;
 use super::table::child::GRACE;
+use super::table::entry::Entry;
 use super::table::made::Build;
-use super::table::{Event, HostId, Table};
+use super::table::{Action, Event, HostId, Table};
 use crate::cli::exit;
-use crate::config::{DaemonSettings, Settings};
-use crate::heritage::{Heritage, ToChild, ToParent};
+use crate::config::Settings;
+use crate::heritage::{ToChild, ToParent};
 use crate::logging;
+use crate::system::pid_file::PidFile;
+use restart::Restart;
 
 /// Notes that wait for the loop; who sends more waits.
 const NOTES: usize = 256;
@@ -43,7 +52,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 struct Hands {
     /// None once a stop has begun: newcomers are refused then, rather than left waiting for nobody.
     sockets: Option<HostSockets>,
-    child: Option<Child>,
+    /// All that live, the newest last.
+    children: Vec<Child>,
     /// While there is no child and a requester would start one.
     watch: Option<Watch>,
 }
@@ -59,69 +69,142 @@ enum Wants {
     Watchdog,
 }
 
+/// What a parent begins with, whether it is the first image or not.
+pub(super) struct Estate {
+    pub(super) settings: Settings,
+    pub(super) build: Build,
+    /// Where the binary is looked for at a restart.
+    pub(super) binary: PathBuf,
+    pub(super) manager: Manager,
+    pub(super) pid_file: PidFile,
+    pub(super) control: Listening,
+    pub(super) desk: Desk,
+    /// One for each fate; none for hosts that leave.
+    pub(super) sockets: Vec<Option<HostSockets>>,
+    pub(super) fates: Vec<Fate>,
+    pub(super) before: Before,
+}
+
+/// What an image before this one has left that needs no deciding.
+pub(super) struct Before {
+    pub(super) generation: u64,
+    pub(super) started: Timestamp,
+    pub(super) debug: bool,
+    pub(super) last_ask: u64,
+    pub(super) status_owed: bool,
+    /// How many restarts were asked for, and how many of these this image is for.
+    pub(super) asked: u64,
+    pub(super) serves: u64,
+    /// What is wrong although this image goes on.
+    pub(super) complaint: Option<Complaint>,
+    pub(super) children: Vec<ChildEnds>,
+}
+
 /// The parent itself.
 pub(super) struct Parent {
     table: Table,
     hands: Vec<Hands>,
+    /// What is to be done first.
+    first: Vec<Action>,
     questions: Questions<Wants>,
     relays: Relays<oneshot::Sender<Answer>>,
     last_ask: u64,
     manager: Manager,
     /// How often to tell the manager that the parent lives, and when next.
     beat: Option<(Duration, Instant)>,
-    daemon: DaemonSettings,
-    drain: Duration,
+    restart: Restart,
+    build: Build,
+    binary: PathBuf,
+    settings: Settings,
+    control: Listening,
+    /// Says when the control socket is to be served no more.
+    pause_control: watch::Sender<bool>,
+    serving_control: Option<AbortHandle>,
     debug: bool,
     started: Timestamp,
     ready_by: Instant,
     code: u8,
     notes: (mpsc::Sender<Note>, mpsc::Receiver<Note>),
+    /// Dropped last: while it is held, nobody else makes sockets here.
+    pid_file: PidFile,
 }
 
 impl Parent {
-    pub(super) fn new(settings: Settings, sockets: Vec<HostSockets>, build: Build) -> Self {
+    pub(super) fn new(estate: Estate) -> Self {
         let now = Instant::now();
         // Without a watchdog nobody is killed for silence: under a debugger a child may well be silent. With one, a
         // child that hangs is killed and started again by the parent, so that the manager, which can only kill all of
         // us, never has to: the parent goes on feeding the watchdog whatever its children do.
         let patience = Manager::watchdog();
-        let plans = settings.hosts.iter().zip(&sockets).map(|(host, sockets)| Heritage {
-            host: host.clone(),
-            listeners: sockets.kinds(),
-            spool: host.deferred.then(|| settings.daemon.spool_of(&host.name)),
-            log: settings.log.clone(),
-            debug: false,
-            drain: settings.drain,
-            inlets: 0,
-        });
-        Self {
-            table: Table::new(plans.collect(), build, 1, patience, now),
-            hands: sockets
-                .into_iter()
-                .map(|sockets| Hands { sockets: Some(sockets), child: None, watch: None })
-                .collect(),
+        let Estate { settings, build, binary, manager, pid_file, control, desk, sockets, fates, before } = estate;
+        let (table, first) = Table::inherit(fates, build.clone(), before.generation, patience, now);
+        let hands = sockets.into_iter().map(|sockets| Hands { sockets, children: Vec::new(), watch: None });
+        let restart = Restart::after(before.asked, before.serves, before.complaint);
+        let mut parent = Self {
+            table,
+            hands: hands.collect(),
+            first,
             questions: Questions::new(),
             relays: Relays::new(),
-            last_ask: 0,
-            manager: Manager::from_environment(),
+            last_ask: before.last_ask,
+            manager,
             beat: patience.map(|interval| (interval / 2, now)),
-            daemon: settings.daemon,
-            drain: settings.drain,
-            debug: false,
-            // Whole seconds are enough for people.
-            started: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+            restart,
+            build,
+            binary,
+            settings,
+            pid_file,
+            control,
+            pause_control: watch::channel(false).0,
+            serving_control: None,
+            debug: before.debug,
+            started: before.started,
             ready_by: now + READY_WITHIN,
             code: exit::OK,
             notes: mpsc::channel(NOTES),
+        };
+        logging::set_debug(parent.debug);
+        parent.adopt(before.children);
+        parent.serve_control(desk);
+        if before.status_owed {
+            parent.ask(None, Wants::File);
+        }
+        parent
+    }
+
+    /// Goes on with children that live already.
+    fn adopt(&mut self, children: Vec<ChildEnds>) {
+        for ends in children {
+            let pid = Pid::from_raw(ends.pid);
+            let of = |entry: &Entry| entry.children().any(|child| child.pid == ends.pid);
+            let host = self.table.all().find(|(_, entry)| of(entry)).map(|(host, _)| host);
+            match (host, ends.into_child(host, &self.notes.0)) {
+                (Some(host), Some(child)) => {
+                    if let Some(hands) = self.hands.get_mut(host.0) {
+                        hands.children.push(child);
+                    }
+                }
+                // The end of its channel makes it retire, if the table has forgotten it; nobody waits for it then.
+                _ => tracing::error!("process {pid} is left to itself: what it was started for is not known"),
+            }
         }
     }
 
-    /// Until a stop is complete.
-    pub(super) async fn run(mut self, mut signals: Signals, control: UnixListener) -> u8 {
-        let control = tokio::spawn(control::serve(control, self.notes.0.clone()));
-        for host in (0..self.hands.len()).map(HostId) {
-            self.apply(host, Event::Boot);
+    /// Serves the control socket, until there is a pause.
+    fn serve_control(&mut self, desk: Desk) {
+        self.pause_control = watch::channel(false).0;
+        let serving = tokio::spawn(control::serve(desk, self.notes.0.clone(), self.pause_control.subscribe()));
+        self.serving_control = Some(serving.abort_handle());
+    }
+
+    /// Until a stop is complete, or until the next image takes over.
+    pub(super) async fn run(mut self, mut signals: Signals) -> u8 {
+        for action in std::mem::take(&mut self.first) {
+            self.act(action);
         }
+        // What happened while there was no loop: the signal for it may have been spent on the image before this one.
+        self.reap();
+        self.after_each();
         while !self.table.is_over() {
             let wake = self.next_wake();
             tokio::select! {
@@ -130,9 +213,15 @@ impl Parent {
                 () = sleep_until(wake.into()) => {}
             }
             self.after_each();
+            if self.advance_restart(Instant::now()) {
+                self.take_over().await;
+            }
         }
-        control.abort();
+        if let Some(control) = &self.serving_control {
+            control.abort();
+        }
         tracing::info!("all children are gone; exit code {}", self.code);
+        self.control.leave();
         self.code
     }
 
@@ -159,7 +248,8 @@ impl Parent {
         let is_due = !self.manager.is_ready() && !self.table.is_stopping();
         let ready_by = Some(self.ready_by).filter(|_| is_due);
         let beat = self.beat.map(|(_, next)| next);
-        let wakes = [self.table.next_tick(), self.questions.next(), self.relays.next(), ready_by, beat];
+        let restart = self.restart.next_tick();
+        let wakes = [self.table.next_tick(), self.questions.next(), self.relays.next(), ready_by, beat, restart];
         // With nothing to wait for, any time far enough away will do.
         wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
@@ -179,20 +269,22 @@ impl Parent {
             Caught::Stop if self.table.is_stopping() => self.stop_now(),
             Caught::Stop => self.stop(),
             Caught::StopNow => self.stop_now(),
-            Caught::Restart => {
-                tracing::warn!("restart by HUP is not in this version; stop and start instead");
-            }
+            Caught::Restart => drop(self.want_restart()),
             Caught::WriteStatus => self.ask(None, Wants::File),
             Caught::ToggleDebug => self.toggle_debug(),
-            Caught::ChildEnded => self.reap(),
+            Caught::ChildEnded => {
+                self.restart.reap();
+                self.reap();
+            }
         }
     }
 
     fn stop(&mut self) {
-        let drain = self.drain.as_secs_f32();
+        self.give_restart_up();
+        let drain = self.settings.drain.as_secs_f32();
         tracing::info!("stopping: children have {drain} s to answer what they owe; a second signal stops at once");
         self.refuse_newcomers();
-        for action in self.table.stop(Instant::now() + self.drain + GRACE) {
+        for action in self.table.stop(Instant::now() + self.settings.drain + GRACE) {
             self.act(action);
         }
     }
@@ -200,6 +292,7 @@ impl Parent {
     fn stop_now(&mut self) {
         tracing::warn!("stopping at once");
         self.code = 1;
+        self.give_restart_up();
         self.refuse_newcomers();
         for action in self.table.stop_now(Instant::now()) {
             self.act(action);
@@ -210,7 +303,7 @@ impl Parent {
         self.manager.stopping();
         for hands in &mut self.hands {
             hands.watch = None;
-            hands.sockets = None;
+            hands.sockets.take().map(HostSockets::leave);
         }
     }
 
@@ -218,7 +311,7 @@ impl Parent {
         self.debug = !self.debug;
         logging::set_debug(self.debug);
         tracing::info!("debug logging is {}", if self.debug { "on" } else { "off" });
-        for child in self.hands.iter().filter_map(|hands| hands.child.as_ref()) {
+        for child in self.hands.iter_mut().flat_map(|hands| &mut hands.children) {
             if !child.say(&ToChild::Debug { on: self.debug }) {
                 tracing::warn!("process {} does not read what it is told", child.pid());
             }
@@ -227,35 +320,36 @@ impl Parent {
 
     fn note(&mut self, note: Note) {
         match note {
-            Note::Said { host, pid, message } if self.is_current(host, pid) => {
-                self.said(host, pid.as_raw(), message);
-            }
-            Note::ChannelEnded { host, pid } if self.is_current(host, pid) => {
-                if let Some(child) = self.child(host) {
+            Note::Said { host, pid, message } => self.said(host, pid, message),
+            Note::ChannelEnded { host, pid } => {
+                if let Some(child) = self.child_of(host, pid) {
                     child.channel_ended();
                     child.reap();
                 }
                 self.end(host);
             }
-            Note::Said { .. } | Note::ChannelEnded { .. } => {}
             Note::Wanted { host } => self.apply(host, Event::Wanted),
             Note::Request { request, reply } => self.requested(request, reply),
+            Note::ControlPaused(desk) => self.control_paused(desk),
+            Note::Rehearsed { pid, text } => self.restart.rehearsed(pid, text),
         }
     }
 
-    fn is_current(&self, host: HostId, pid: Pid) -> bool {
-        let child = self.hands.get(host.0).and_then(|hands| hands.child.as_ref());
-        child.is_some_and(|child| child.pid() == pid)
+    fn child_of(&mut self, host: HostId, pid: Pid) -> Option<&mut Child> {
+        self.hands.get_mut(host.0)?.children.iter_mut().find(|child| child.pid() == pid)
     }
 
+    /// The child that serves `host`.
     fn child(&mut self, host: HostId) -> Option<&mut Child> {
-        self.hands.get_mut(host.0)?.child.as_mut()
+        let pid = self.table.get(host)?.serving()?;
+        self.child_of(host, Pid::from_raw(pid))
     }
 
-    fn said(&mut self, host: HostId, pid: i32, message: ToParent) {
+    fn said(&mut self, host: HostId, from: Pid, message: ToParent) {
+        let pid = from.as_raw();
         let event = match message {
             ToParent::Ready => {
-                tracing::debug!(host = self.name(host), "ready");
+                tracing::debug!(host = self.name(host), "child {pid} is ready");
                 Event::Ready { pid }
             }
             ToParent::Reach { up, reason } => Event::Reach { pid, up, reason },

@@ -87,6 +87,11 @@ pub(crate) struct HostBequest {
 
 impl HostBequest {
     /// The name of the host.
+    /// What its next child would have been started with; none if that is not understood.
+    pub(crate) fn plan(&self) -> Option<&Heritage> {
+        self.plan.as_ref()
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -208,7 +213,11 @@ impl Entry {
             }
             self.predecessors.push(newest);
         }
-        self.leaving = false;
+        if std::mem::take(&mut self.leaving) {
+            // Who was told to go accepts nobody any more.
+            self.predecessors.iter_mut().for_each(Child::serve_no_more);
+            self.forget_who_served();
+        }
         self.restarts = Restarts::default();
         self.ever_started = false;
         self.trouble = None;

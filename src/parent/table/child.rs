@@ -131,6 +131,13 @@ impl Child {
         Some(Todo::Retire { pid: self.pid })
     }
 
+    /// Another one is asked from now on, once it is there.
+    pub(super) fn serve_no_more(&mut self) {
+        if let Stage::Retiring { serves, .. } = &mut self.stage {
+            *serves = false;
+        }
+    }
+
     pub(super) fn kill(&mut self, now: Instant) -> Option<Todo> {
         if self.is_killed() {
             return None;

@@ -1,19 +1,20 @@
-//! The table by examples, and under random sequences of events.
+//! The table by examples; under random sequences of events in [`model`].
 
-use std::collections::BTreeSet;
-
-use nix::sys::signal::Signal;
-use proptest::prelude::*;
+mod model;
+mod replacing;
 
 use super::entry::ANSWER_WITHIN;
 use super::restart::{FIRST, HEALTHY, LONGEST};
 use super::*;
-use crate::config::{Address, Start};
+use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings, Start};
 use crate::dialect::Dialect;
 use crate::snapshot::{Outcomes, Reach};
+use child::GRACE;
+use nix::sys::signal::Signal;
 
 const CRASH: Exit = Exit::Code(70);
 const MS: Duration = Duration::from_millis(1);
+const DRAIN: Duration = Duration::from_secs(30);
 const A: HostId = HostId(0);
 const B: HostId = HostId(1);
 
@@ -24,8 +25,33 @@ fn host(name: &str, start: Start) -> HostSettings {
     }
 }
 
-fn todo(action: Option<Action>) -> Option<Todo> {
-    action.map(|action| action.todo)
+/// What a child of `host` is started with.
+fn plan(host: HostSettings) -> Heritage {
+    Heritage {
+        host,
+        listeners: Vec::new(),
+        spool: None,
+        log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
+        debug: false,
+        drain: DRAIN,
+        inlets: 0,
+    }
+}
+
+/// The build whose binary is the `size`th.
+fn build(size: u64) -> Build {
+    let binary = serde_json::json!({ "device": 1, "inode": 1, "size": size, "changed": [1, 1] });
+    Build { version: format!("1.{size}"), binary: serde_json::from_value(binary).unwrap() }
+}
+
+fn table(hosts: Vec<HostSettings>, patience: Option<Duration>, now: Instant) -> Table {
+    Table::new(hosts.into_iter().map(plan).collect(), build(1), 1, patience, now)
+}
+
+/// At most one thing is to be done.
+fn only(actions: Vec<Action>) -> Option<Todo> {
+    assert!(actions.len() <= 1, "{actions:?}");
+    actions.first().map(|action| action.todo)
 }
 
 /// A table of one host, its clock, and shorthands for the events of a child.
@@ -37,7 +63,7 @@ struct One {
 impl One {
     fn new(start: Start, patience: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self { table: Table::new(vec![host("a", start)], patience, now), now }
+        Self { table: table(vec![host("a", start)], patience, now), now }
     }
 
     fn serving() -> Self {
@@ -48,16 +74,17 @@ impl One {
     }
 
     fn apply(&mut self, event: Event) -> Option<Todo> {
-        todo(self.table.apply(A, event, self.now))
+        only(self.table.apply(A, event, self.now))
     }
 
     fn start(&mut self) {
         assert_eq!(self.apply(Event::Started { pid: 7 }), None);
-        assert_eq!(self.apply(Event::Ready), None);
+        assert_eq!(self.apply(Event::Ready { pid: 7 }), None);
     }
 
     fn exit(&mut self, exit: Exit) -> Option<Todo> {
-        self.apply(Event::Exited { exit })
+        let pid = self.entry().pid().unwrap();
+        self.apply(Event::Exited { pid, exit })
     }
 
     fn after(&mut self, time: Duration) -> Vec<Todo> {
@@ -181,7 +208,7 @@ fn a_demand_host_whose_child_crashes_rests_before_it_is_watched_again() {
 #[test]
 fn a_crashed_host_tells_its_last_words_and_when_it_is_started_again() {
     let mut one = One::serving();
-    one.apply(Event::LastWords { text: "panicked at x.rs:1".into() });
+    one.apply(Event::LastWords { pid: 7, text: "panicked at x.rs:1".into() });
     one.exit(CRASH);
     assert_eq!(one.entry().reason(one.now), "exit code 70: panicked at x.rs:1; started again in 0.1 s");
     assert_eq!(one.entry().snapshot().0.last_log, "panicked at x.rs:1");
@@ -192,20 +219,20 @@ fn counters_go_on_over_a_restart() {
     let mut one = One::serving();
     let outcomes = Outcomes { replies: 5, lost: 2, ..Outcomes::default() };
     let snapshot = Snapshot { reach: Reach::Up, requesters: 3, outcomes, ..Snapshot::default() };
-    one.apply(Event::Answered { ask: 1, snapshot: Box::new(snapshot.clone()) });
+    one.apply(Event::Answered { pid: 7, ask: 1, snapshot: Box::new(snapshot.clone()) });
     one.exit(CRASH);
     assert_eq!(one.entry().snapshot().0.outcomes, outcomes);
     assert_eq!(one.entry().snapshot().0.requesters, 0, "its requesters are gone with it");
     one.after(FIRST);
     one.start();
-    one.apply(Event::Answered { ask: 2, snapshot: Box::new(snapshot) });
+    one.apply(Event::Answered { pid: 7, ask: 2, snapshot: Box::new(snapshot) });
     assert_eq!(one.entry().snapshot().0.outcomes.replies, 10);
 }
 
 #[test]
 fn a_child_that_does_not_answer_hangs_and_one_late_answer_mends_it() {
     let mut one = One::serving();
-    one.apply(Event::Reach { up: true, reason: String::new() });
+    one.apply(Event::Reach { pid: 7, up: true, reason: String::new() });
     for ask in 1..=8 {
         assert!(one.entry().can_be_asked());
         one.apply(Event::Asked { ask });
@@ -216,9 +243,9 @@ fn a_child_that_does_not_answer_hangs_and_one_late_answer_mends_it() {
     assert_eq!(one.state(), State::Hung);
     assert_eq!(one.entry().reason(one.now), "no answer for 0.7 s");
     let snapshot = Snapshot { reach: Reach::Up, ..Snapshot::default() };
-    one.apply(Event::Answered { ask: 7, snapshot: Box::new(snapshot.clone()) });
+    one.apply(Event::Answered { pid: 7, ask: 7, snapshot: Box::new(snapshot.clone()) });
     assert_eq!(one.state(), State::Hung, "the last question is still open");
-    one.apply(Event::Answered { ask: 8, snapshot: Box::new(snapshot) });
+    one.apply(Event::Answered { pid: 7, ask: 8, snapshot: Box::new(snapshot) });
     assert_eq!(one.state(), State::Up);
 }
 
@@ -231,7 +258,7 @@ fn with_a_watchdog_a_silent_child_is_killed_and_started_again_after_a_rest() {
     one.after(patience / 2);
     one.apply(Event::Asked { ask: 1 });
     assert_eq!(one.after(patience / 2), []);
-    assert_eq!(one.after(patience / 2), [Todo::Kill]);
+    assert_eq!(one.after(patience / 2), [Todo::Kill { pid: 7 }]);
     assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), None, "the parent's own signal is none from outside");
     assert_eq!(one.rest(), FIRST);
     assert_eq!(one.after(FIRST), [Todo::Spawn]);
@@ -246,7 +273,7 @@ fn a_parent_that_slept_itself_blames_no_child() {
     one.apply(Event::Asked { ask: 1 });
     assert_eq!(one.after(patience * 5), [], "the answer may lie unread");
     assert_eq!(one.after(patience - MS), []);
-    assert_eq!(one.after(MS * 2), [Todo::Kill]);
+    assert_eq!(one.after(MS * 2), [Todo::Kill { pid: 7 }]);
 }
 
 #[test]
@@ -257,7 +284,7 @@ fn a_graceful_stop_kills_who_is_late_and_starts_nobody() {
     assert_eq!(one.table.stop(kill_at), [], "nobody is told twice");
     assert_eq!(one.state(), State::Retiring);
     assert_eq!(one.after(Duration::from_secs(30)), []);
-    assert_eq!(one.after(Duration::from_secs(1)), [Todo::Kill]);
+    assert_eq!(one.after(Duration::from_secs(1)), [Todo::Kill { pid: 7 }]);
     assert!(!one.table.is_over(), "a killed child is still to be waited for");
     assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), None);
     assert!(one.table.is_over());
@@ -276,178 +303,15 @@ fn a_stop_ends_a_rest() {
 fn hosts_are_counted_by_how_they_are() {
     let now = Instant::now();
     let hosts = ["a", "b", "c"].map(|name| host(name, Start::Boot)).to_vec();
-    let mut table = Table::new(hosts, None, now);
+    let mut table = table(hosts, None, now);
     for (at, pid) in [(0, 10), (1, 11), (2, 12)] {
         table.apply(HostId(at), Event::Boot, now);
         table.apply(HostId(at), Event::Started { pid }, now);
-        table.apply(HostId(at), Event::Ready, now);
+        table.apply(HostId(at), Event::Ready { pid }, now);
     }
-    table.apply(A, Event::Reach { up: true, reason: String::new() }, now);
-    table.apply(B, Event::Exited { exit: CRASH }, now);
+    table.apply(A, Event::Reach { pid: 10, up: true, reason: String::new() }, now);
+    table.apply(B, Event::Exited { pid: 11, exit: CRASH }, now);
     assert_eq!(table.counts(now), Counts { hosts: 3, up: 1, down: 1, idle: 1, backlogs: 0 });
-}
-
-/// One step of a random life.
-#[derive(Debug, Clone)]
-enum Step {
-    Ready(usize),
-    Exit(usize, Exit),
-    Wanted(usize),
-    Ask(usize),
-    Answer(usize),
-    Words(usize),
-    Pass(u64),
-    Stop,
-    StopNow,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let exit = prop_oneof![
-        Just(Exit::Code(0)),
-        Just(CRASH),
-        Just(Exit::Signal(Signal::SIGKILL)),
-        Just(Exit::Signal(Signal::SIGSEGV))
-    ];
-    let at = 0..3usize;
-    prop_oneof![
-        8 => at.clone().prop_map(Step::Ready),
-        8 => (at.clone(), exit).prop_map(|(at, exit)| Step::Exit(at, exit)),
-        4 => at.clone().prop_map(Step::Wanted),
-        4 => at.clone().prop_map(Step::Ask),
-        4 => at.clone().prop_map(Step::Answer),
-        2 => at.prop_map(Step::Words),
-        8 => (0..100_000u64).prop_map(Step::Pass),
-        1 => Just(Step::Stop),
-        1 => Just(Step::StopNow),
-    ]
-}
-
-/// The processes that live, as a kernel would know them.
-struct World {
-    table: Table,
-    now: Instant,
-    living: [Option<i32>; 3],
-    watched: BTreeSet<usize>,
-    next_pid: i32,
-    ask: u64,
-    kill_at: Option<Instant>,
-}
-
-impl World {
-    fn new() -> Self {
-        let now = Instant::now();
-        let starts = [("a", Start::Boot), ("b", Start::Demand), ("c", Start::Boot)];
-        let hosts = starts.map(|(name, start)| host(name, start)).to_vec();
-        let table = Table::new(hosts, Some(Duration::from_secs(10)), now);
-        let mut world =
-            Self { table, now, living: [None; 3], watched: BTreeSet::new(), next_pid: 1, ask: 0, kill_at: None };
-        (0..3).for_each(|at| world.apply(at, Event::Boot));
-        world
-    }
-
-    fn apply(&mut self, at: usize, event: Event) {
-        let others = self.others(at);
-        let action = self.table.apply(HostId(at), event, self.now);
-        assert_eq!(others, self.others(at), "another host's entry changed");
-        self.act(action);
-    }
-
-    fn others(&self, at: usize) -> Vec<String> {
-        let others = self.table.hosts().filter(|(host, _)| host.0 != at);
-        others.map(|(_, entry)| format!("{entry:?}")).collect()
-    }
-
-    fn act(&mut self, actions: impl IntoIterator<Item = Action>) {
-        for Action { host: HostId(at), todo } in actions {
-            match todo {
-                Todo::Spawn => {
-                    assert_eq!(self.living[at], None, "two children of one host");
-                    assert!(!self.table.is_stopping(), "started after a stop");
-                    self.watched.remove(&at);
-                    self.living[at] = Some(self.next_pid);
-                    self.next_pid += 1;
-                    self.apply(at, Event::Started { pid: self.next_pid - 1 });
-                }
-                Todo::Watch => {
-                    assert_eq!(self.living[at], None, "watched while a child lives");
-                    self.watched.insert(at);
-                }
-                Todo::Kill | Todo::Retire => {
-                    assert!(self.living[at].is_some(), "a signal to nobody");
-                }
-            }
-        }
-    }
-
-    fn step(&mut self, step: &Step) {
-        match *step {
-            Step::Ready(at) if self.living[at].is_some() => self.apply(at, Event::Ready),
-            Step::Exit(at, exit) if self.living[at].is_some() => {
-                self.living[at] = None;
-                self.apply(at, Event::Exited { exit });
-            }
-            Step::Wanted(at) if self.watched.remove(&at) => self.apply(at, Event::Wanted),
-            Step::Ask(at) if self.table.get(HostId(at)).unwrap().can_be_asked() => {
-                self.ask += 1;
-                self.apply(at, Event::Asked { ask: self.ask });
-            }
-            Step::Answer(at) if self.living[at].is_some() => {
-                self.apply(at, Event::Answered { ask: self.ask, snapshot: Box::default() });
-            }
-            Step::Words(at) if self.living[at].is_some() => {
-                self.apply(at, Event::LastWords { text: "x".into() });
-            }
-            Step::Words(at) if self.living[at].is_some() => self.apply(at, Event::LastWords { text: "x".into() }),
-            Step::Pass(ms) => self.pass(Duration::from_millis(ms)),
-            Step::Stop => {
-                let kill_at = *self.kill_at.get_or_insert(self.now + Duration::from_secs(31));
-                let actions = self.table.stop(kill_at);
-                self.act(actions);
-            }
-            Step::StopNow => {
-                let actions = self.table.stop_now();
-                self.act(actions);
-            }
-            _ => {}
-        }
-        self.check();
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        let actions = self.table.tick(self.now);
-        self.act(actions);
-        if let Some(due) = self.table.next_tick() {
-            assert!(due > self.now, "what is due was not done: the parent would spin");
-        }
-    }
-
-    fn check(&self) {
-        for (host, entry) in self.table.hosts() {
-            assert_eq!(entry.pid(), self.living[host.0]);
-            entry.reason(self.now);
-            let watched = self.watched.contains(&host.0);
-            assert!(!watched || entry.pid().is_none());
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn one_child_per_host_none_after_a_stop_and_nobody_touches_another(steps in prop::collection::vec(step(), 1..200)) {
-        let mut world = World::new();
-        for step in steps {
-            world.step(&step);
-        }
-        world.step(&Step::Stop);
-        world.pass(Duration::from_secs(31));
-        for at in 0..3 {
-            if world.living[at].take().is_some() {
-                world.apply(at, Event::Exited { exit: Exit::Signal(Signal::SIGKILL) });
-            }
-        }
-        prop_assert!(world.table.is_over());
-    }
 }
 
 #[test]
@@ -457,12 +321,12 @@ fn a_backlog_starts_the_child_of_a_host_that_waits_for_requesters() {
     assert!(!one.table.get(A).unwrap().knows_backlog(), "nobody has told: who watches has to look at the disk");
     assert_eq!(one.apply(Event::Wanted), Some(Todo::Spawn));
     one.start();
-    one.apply(Event::Backlog { waiting: true });
+    one.apply(Event::Backlog { pid: 7, waiting: true });
     assert_eq!(one.table.counts(one.now).backlogs, 1);
     one.now += HEALTHY;
     assert_eq!(one.exit(Exit::Signal(Signal::SIGKILL)), Some(Todo::Spawn), "stored requests need a child");
     one.start();
-    one.apply(Event::Backlog { waiting: false });
+    one.apply(Event::Backlog { pid: 7, waiting: false });
     one.now += HEALTHY;
     assert_eq!(one.exit(Exit::Code(0)), Some(Todo::Watch));
     assert!(one.table.get(A).unwrap().knows_backlog(), "it went because nobody needed it");
@@ -474,7 +338,7 @@ fn after_a_crash_it_is_unknown_whether_requests_are_stored() {
     one.apply(Event::Boot);
     one.apply(Event::Wanted);
     one.start();
-    one.apply(Event::Backlog { waiting: false });
+    one.apply(Event::Backlog { pid: 7, waiting: false });
     one.exit(CRASH);
     assert!(!one.table.get(A).unwrap().knows_backlog());
 }
@@ -483,7 +347,7 @@ fn after_a_crash_it_is_unknown_whether_requests_are_stored() {
 fn what_is_stored_stays_in_the_status_of_a_host_whose_child_is_gone() {
     let mut one = One::serving();
     let spool = crate::snapshot::SpoolNumbers { depth: 3, ..Default::default() };
-    one.apply(Event::Answered { ask: 1, snapshot: Box::new(Snapshot { spool, ..Snapshot::default() }) });
+    one.apply(Event::Answered { pid: 7, ask: 1, snapshot: Box::new(Snapshot { spool, ..Snapshot::default() }) });
     one.exit(CRASH);
     assert_eq!(one.table.get(A).unwrap().snapshot().0.spool.depth, 3);
 }

@@ -122,7 +122,7 @@ impl Entry {
     }
 
     /// What was counted and what is stored stays; how the host was ends with who told it.
-    pub(super) fn forget_who_served(&mut self) {
+    pub(in crate::parent::table) fn forget_who_served(&mut self) {
         let last_log = std::mem::take(&mut self.last.last_log);
         let spool = std::mem::take(&mut self.last.spool);
         self.last = Snapshot { last_log, spool, ..Snapshot::default() };

@@ -1,0 +1,253 @@
+//! What a parent begins with: what the image before it has left, and what is new.
+//!
+//! Enters: the configuration, the heritage if there is one. Leaves: an [`Estate`]. Promised: what is wanted and is there
+//! is taken over; what is there and not wanted is closed; at a restart nothing that cannot be had ends the parent: it
+//! goes on with what there was, and says so.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use nix::sys::socket::{getsockopt, sockopt};
+use tokio::net::UnixListener;
+
+use super::ParentError;
+use super::control::Desk;
+use super::heritage::{Conversation, Heritage, Socket, taken};
+use super::reconcile::{Fate, reconcile};
+use super::rehearsal::Complaint;
+use super::sockets::{HostSockets, Inherited, Listening, Place, control, wanted};
+use super::status::RestartFault;
+use super::supervise::{Before, Estate};
+use super::systemd::Manager;
+use super::systemd::passed::Passed;
+use super::table::made::Build;
+use crate::config::{DaemonSettings, HostSettings, Settings};
+use crate::heritage::Heritage as Plan;
+use crate::spool::sign::may_have_backlog;
+use crate::system::binary::BinaryId;
+use crate::system::listen::{ListenError, Rights};
+use crate::system::pid_file::PidFile;
+use crate::version::version;
+
+/// Who may ask the parent.
+const CONTROL_RIGHTS: Rights = Rights { mode: 0o660, owner: None, group: None };
+
+/// Gathers it. `complaint`: what is wrong with the configuration on disk, if the inherited one holds on.
+pub(super) fn gather(
+    mut settings: Settings,
+    heritage: Option<Heritage>,
+    complaint: Option<String>,
+) -> Result<Estate, ParentError> {
+    let system = |what| move |source| ParentError::System { what, source };
+    let build = own_build().map_err(system("look at its own binary"))?;
+    let manager = Manager::from_environment();
+    let Some(mut heritage) = heritage else { return first(settings, build, manager) };
+    let pid_file = inherit_pid_file(&mut heritage, &settings)?;
+    let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager)?;
+    let mut inherited = heritage.take_sockets();
+    let mut complaints: Vec<String> = complaint.into_iter().collect();
+    let old: BTreeMap<String, Plan> =
+        heritage.hosts.iter().filter_map(|host| Some((host.name().to_owned(), host.plan()?.clone()))).collect();
+    let mut opened = Vec::new();
+    for host in std::mem::take(&mut settings.hosts) {
+        match open_host(&settings, host, &old, &heritage.settings.daemon, &mut inherited) {
+            Ok((plan, sockets, None)) => opened.push((plan, sockets)),
+            Ok((plan, sockets, Some(error))) => {
+                complaints.push(format!("{error}; host {} goes on as it was", plan.host.name));
+                opened.push((plan, sockets));
+            }
+            Err((name, error)) => complaints.push(format!("{error}; host {name} is left out")),
+        }
+    }
+    settings.hosts = opened.iter().map(|(plan, _)| plan.host.clone()).collect();
+    // What is left is wanted by nobody any more.
+    inherited.0.into_iter().for_each(|listening| listening.forget(&manager));
+    let (plans, sockets): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
+    let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
+    let complaint =
+        (!complaints.is_empty()).then(|| Complaint { fault: RestartFault::Configuration, text: complaints.join("\n") });
+    let before = Before {
+        generation: heritage.generation + 1,
+        started: heritage.started,
+        debug: heritage.debug,
+        last_ask: heritage.last_ask,
+        status_owed: heritage.status_owed,
+        asked: heritage.asked,
+        serves: heritage.serves,
+        complaint,
+        children: heritage.children,
+    };
+    say_fates(&fates);
+    Ok(Estate { settings, build, binary: heritage.binary, manager, pid_file, control, desk, sockets, fates, before })
+}
+
+/// Of a parent that inherits nothing: what cannot be had ends it.
+fn first(settings: Settings, build: Build, manager: Manager) -> Result<Estate, ParentError> {
+    let pid_file = PidFile::acquire(&settings.daemon.pid_file)?;
+    let mut passed = Passed::from_environment();
+    let mut inherited = Inherited::claim(&settings, &mut passed);
+    if !inherited.has(&Place::Unix(settings.daemon.control_socket())) {
+        refuse_another(&settings.daemon.control_socket())?;
+    }
+    let open = |host| HostSockets::open(&settings.daemon, host, &mut inherited);
+    let sockets: Vec<_> = settings.hosts.iter().map(open).collect::<Result<_, _>>()?;
+    let (control, desk) = open_control(&settings.daemon, &mut inherited, &manager)?;
+    passed.close(&manager);
+    let sockets = kept(sockets, &manager).collect();
+    let plans = settings.hosts.iter().map(|host| plan(&settings, host)).collect();
+    let fates = reconcile(Vec::new(), plans, &build);
+    let before = Before {
+        generation: 1,
+        // Whole seconds are enough for people.
+        started: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+        debug: false,
+        last_ask: 0,
+        status_owed: false,
+        asked: 0,
+        serves: 0,
+        complaint: None,
+        children: Vec::new(),
+    };
+    let binary = started_from(&build);
+    Ok(Estate { settings, build, binary, manager, pid_file, control, desk, sockets, fates, before })
+}
+
+/// The build that this process runs.
+///
+/// # Errors
+/// When /proc is not mounted.
+pub(crate) fn own_build() -> io::Result<Build> {
+    Ok(Build { version: version().to_owned(), binary: BinaryId::own()? })
+}
+
+/// The same sockets, kept by the service manager as well if it keeps any.
+fn kept(sockets: Vec<HostSockets>, manager: &Manager) -> impl Iterator<Item = Option<HostSockets>> {
+    sockets.into_iter().map(|mut sockets| {
+        sockets.keep(manager);
+        Some(sockets)
+    })
+}
+
+/// What a child of `host` would be started with now.
+pub(crate) fn plan(settings: &Settings, host: &HostSettings) -> Plan {
+    Plan {
+        host: host.clone(),
+        listeners: wanted(&settings.daemon, host).into_iter().map(|wanted| wanted.kind).collect(),
+        spool: host.deferred.then(|| settings.daemon.spool_of(&host.name)),
+        log: settings.log.clone(),
+        debug: false,
+        drain: settings.drain,
+        inlets: 0,
+    }
+}
+
+type Opened = (Plan, HostSockets, Option<ListenError>);
+
+/// Listens for `host`; if that cannot be done as it is configured now, as it was before, and why.
+fn open_host(
+    settings: &Settings,
+    host: HostSettings,
+    old: &BTreeMap<String, Plan>,
+    old_daemon: &DaemonSettings,
+    inherited: &mut Inherited,
+) -> Result<Opened, (String, ListenError)> {
+    let error = match HostSockets::open(&settings.daemon, &host, inherited) {
+        Ok(sockets) => return Ok((plan(settings, &host), sockets, None)),
+        Err(error) => error,
+    };
+    let Some(before) = old.get(&host.name) else { return Err((host.name, error)) };
+    match HostSockets::open(old_daemon, &before.host, inherited) {
+        Ok(sockets) => Ok((before.clone(), sockets, Some(error))),
+        Err(error) => Err((host.name, error)),
+    }
+}
+
+fn inherit_pid_file(heritage: &mut Heritage, settings: &Settings) -> Result<PidFile, ParentError> {
+    let held = heritage.pid_file.take();
+    let held = held.and_then(|lock| Some((lock.path, taken(lock.fd, "the pid file")?)));
+    let held = held.map(|(path, fd)| PidFile::inherit(&path, fd)).transpose()?;
+    match held {
+        Some(held) if held.path() == settings.daemon.pid_file => Ok(held),
+        Some(held) => Ok(PidFile::acquire(&settings.daemon.pid_file).unwrap_or_else(|error| {
+            tracing::error!("{error}; the one before, {}, is kept", held.path().display());
+            held
+        })),
+        None => Ok(PidFile::acquire(&settings.daemon.pid_file)?),
+    }
+}
+
+fn inherit_control(
+    heritage: &mut Heritage,
+    daemon: &DaemonSettings,
+    manager: &Manager,
+) -> Result<(Listening, Desk), ParentError> {
+    let mut held = Inherited(heritage.control.take().and_then(Socket::take).into_iter().collect());
+    let (control, mut desk) = open_control(daemon, &mut held, manager)?;
+    held.0.into_iter().for_each(|listening| listening.forget(manager));
+    desk.conversations = heritage.conversations.drain(..).filter_map(Conversation::take).collect();
+    Ok((control, desk))
+}
+
+fn open_control(
+    daemon: &DaemonSettings,
+    inherited: &mut Inherited,
+    manager: &Manager,
+) -> Result<(Listening, Desk), ParentError> {
+    let wanted = control(daemon);
+    if !inherited.has(&wanted.place) {
+        tracing::info!("control socket {}", wanted.place);
+    }
+    let mut control = inherited.take_or_open(&wanted, CONTROL_RIGHTS)?;
+    control.keep(manager);
+    let listener = control.fd.try_clone().and_then(|fd| UnixListener::from_std(fd.into()));
+    let listener = listener.map_err(|source| ParentError::System { what: "watch the control socket", source })?;
+    Ok((control, Desk { listener, conversations: Vec::new() }))
+}
+
+/// Two parents with different pid files in one run directory would replace each other's sockets.
+fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
+    let Ok(stream) = UnixStream::connect(control_socket) else {
+        return Ok(());
+    };
+    // The credentials are those of who called listen(2), see unix(7).
+    let pid = getsockopt(&stream, sockopt::PeerCredentials).ok().map(|peer| peer.pid());
+    Err(ParentError::Another { path: control_socket.to_owned(), pid })
+}
+
+/// The path that leads to the binary for whoever starts tieline: an upgrade puts another one there. It may be a link, so
+/// that the path of the image itself would not do.
+fn started_from(build: &Build) -> PathBuf {
+    let word = std::env::args_os().next().unwrap_or_default();
+    let candidate = candidate(&word, std::env::var_os("PATH").as_deref(), build);
+    candidate.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| PathBuf::from(word))
+}
+
+fn candidate(word: &OsStr, path: Option<&OsStr>, build: &Build) -> Option<PathBuf> {
+    let given = Path::new(word);
+    let is_own = |path: &PathBuf| BinaryId::of(path).is_ok_and(|found| found == build.binary);
+    if given.components().count() > 1 {
+        return std::path::absolute(given).ok().filter(is_own);
+    }
+    std::env::split_paths(path?).map(|dir| dir.join(given)).find(is_own)
+}
+
+fn say_fates(fates: &[Fate]) {
+    for fate in fates {
+        let name = fate.name();
+        match fate {
+            Fate::New(_) => tracing::info!(host = name, "is new"),
+            Fate::Keep(..) => tracing::debug!(host = name, "stays as it is"),
+            Fate::Replace(..) => tracing::info!(host = name, "its child is to be replaced"),
+            Fate::Remove(_) => tracing::info!(host = name, "is configured no more; its children retire"),
+        }
+        if let Some(spool) = fate.leaves_spool().filter(|spool| may_have_backlog(spool)) {
+            let spool = spool.display();
+            tracing::warn!(host = name, "requests may be stored in {spool}, where nobody sends them any more");
+        }
+    }
+}

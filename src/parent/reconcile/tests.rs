@@ -1,0 +1,97 @@
+//! What becomes of each host, by examples. Whether it does, is shown with the table.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings};
+use crate::dialect::Dialect;
+use crate::parent::table::{Event, HostId, Table};
+
+fn plan(name: &str) -> Heritage {
+    Heritage {
+        host: HostSettings::with_defaults(name, Address::Tcp { host: "127.0.0.1".into(), port: 1 }, Dialect::Line),
+        listeners: Vec::new(),
+        spool: None,
+        log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
+        debug: false,
+        drain: Duration::from_secs(30),
+        inlets: 0,
+    }
+}
+
+fn build(size: u64) -> Build {
+    let binary = serde_json::json!({ "device": 1, "inode": 1, "size": size, "changed": [1, 1] });
+    Build { version: "1".into(), binary: serde_json::from_value(binary).unwrap() }
+}
+
+/// What is inherited of `names`, all with a child.
+fn inherited(names: &[&str]) -> Vec<HostBequest> {
+    let now = Instant::now();
+    let mut table = Table::new(names.iter().map(|name| plan(name)).collect(), build(1), 1, None, now);
+    for (at, pid) in (0..names.len()).zip(10..) {
+        for event in [Event::Boot, Event::Started { pid }, Event::Ready { pid }] {
+            table.apply(HostId(at), event, now);
+        }
+    }
+    table.bequeath(now)
+}
+
+fn words(fates: &[Fate]) -> Vec<String> {
+    let word = |fate: &Fate| match fate {
+        Fate::New(_) => "new",
+        Fate::Keep(..) => "keep",
+        Fate::Replace(..) => "replace",
+        Fate::Remove(_) => "remove",
+    };
+    fates.iter().map(|fate| format!("{} {}", word(fate), fate.name())).collect()
+}
+
+/// What becomes of a host whose plan is changed by `change`.
+fn after(change: impl Fn(&mut Heritage)) -> String {
+    let mut changed = plan("a");
+    change(&mut changed);
+    words(&reconcile(inherited(&["a"]), vec![changed], &build(1))).remove(0)
+}
+
+#[test]
+fn hosts_come_in_the_order_of_the_configuration_and_those_that_leave_after_them() {
+    let mut changed = plan("a");
+    changed.host.queue = 7;
+    let fates = reconcile(inherited(&["gone", "a", "b"]), vec![plan("new"), plan("b"), changed], &build(1));
+    assert_eq!(words(&fates), ["new new", "keep b", "replace a", "remove gone"]);
+}
+
+#[test]
+fn another_binary_replaces_every_child() {
+    let fates = reconcile(inherited(&["a", "b"]), vec![plan("a"), plan("b")], &build(2));
+    assert_eq!(words(&fates), ["replace a", "replace b"]);
+}
+
+#[test]
+fn what_a_child_need_not_know_replaces_none() {
+    assert_eq!(after(|plan| plan.host.mode = 0o600), "keep a");
+    assert_eq!(after(|plan| plan.host.owner = Some(7)), "keep a");
+    assert_eq!(after(|plan| plan.host.group = Some(7)), "keep a");
+    assert_eq!(after(|plan| (plan.debug, plan.inlets) = (true, 3)), "keep a");
+}
+
+#[test]
+fn what_a_child_goes_by_replaces_it() {
+    assert_eq!(after(|plan| plan.host.connections += 1), "replace a");
+    assert_eq!(after(|plan| plan.drain += Duration::from_secs(1)), "replace a");
+    assert_eq!(after(|plan| plan.log.level = LogLevel::Debug), "replace a");
+    assert_eq!(after(|plan| plan.listeners.push(crate::heritage::ListenerKind::Unix)), "replace a");
+    assert_eq!(after(|plan| plan.spool = Some("/spool/a".into())), "replace a");
+}
+
+#[test]
+fn a_host_without_a_child_is_judged_by_what_it_would_have_been_started_with() {
+    let table = Table::new(vec![plan("a")], build(1), 1, None, Instant::now());
+    let fate = |plan, size| words(&reconcile(table.bequeath(Instant::now()), vec![plan], &build(size))).remove(0);
+    assert_eq!(fate(plan("a"), 1), "keep a");
+    assert_eq!(fate(plan("a"), 2), "replace a");
+    let mut changed = plan("a");
+    changed.host.queue = 7;
+    assert_eq!(fate(changed, 1), "replace a");
+    assert_eq!(reconcile(table.bequeath(Instant::now()), vec![], &build(1)), [], "nobody is left to retire");
+}
