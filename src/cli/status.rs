@@ -160,13 +160,13 @@ mod tests {
     const STATUS: &str = r#"{"version":"0.1.0","pid":4711,"generation":1,"started":"2026-01-02T03:04:05.678Z",
         "restart":{"asked":2,"ended":2,"at":"2026-01-02T03:05:00Z","complaint":"","fault":"","replacing":0,"waiting":""},"hosts":[
         {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"generation":1,"version":"0.1.0","state":"up","reason":"","next_probe":null,
-         "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
+         "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"sessions":{"open":2,"max":32},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
          "timeout":0,"unknown":1,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0,"damaged":0,"last_error":""},
          "latency_us":{"p50":85,"p99":1240,"p999":20000,"max":2500000},"restarts":0,"last_log":"serving"},
         {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"generation":1,"version":"0.1.0","state":"crashed",
          "reason":"exit code 70; started again in 0.1 s","next_probe":"2026-01-02T03:04:06Z",
-         "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
+         "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"sessions":{"open":0,"max":32},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
          "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":42,"bytes":6789,"oldest_s":190,"in_doubt":1,"held":2,"dead":3,"damaged":0,"last_error":"the disk is full"},
          "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}]}"#;

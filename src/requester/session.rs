@@ -24,6 +24,9 @@ use crate::work::RequesterId;
 /// would make the kernel reset it, and the refusal might be lost before it was read.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a requester is still there that sends no more and waits without a deadline.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Session {
@@ -34,6 +37,8 @@ pub struct Session {
     /// It will send no more.
     ended: bool,
     linger: Option<Pin<Box<Sleep>>>,
+    /// When to look again whether one that sends no more, and waits for as long as it likes, is still there.
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 /// How reading went.
@@ -54,7 +59,7 @@ impl Session {
             worker.with(|dispatch| dispatch.defer(requester));
         }
         let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
-        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None }
+        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None, look: None }
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -76,7 +81,7 @@ impl Session {
             };
             if standing == Standing::Closing {
                 if !(flushed && settled) {
-                    return Poll::Pending;
+                    return self.poll_gone(cx);
                 }
                 self.begin_to_linger();
                 continue;
@@ -132,7 +137,10 @@ impl Session {
 
     /// The requester sends no more. Whether it still listens decides whether anything is owed.
     fn end_of_requests(&mut self) -> Read {
-        if self.read.is_hung_up() {
+        // The end of a TCP requester does not tell whether it still listens. One that waits without a deadline is gone,
+        // or else its connection would be kept for nobody.
+        let gone = self.read.is_tcp() && self.worker.look(|dispatch| dispatch.waits_without_end(self.requester));
+        if gone || self.read.is_hung_up() {
             return Read::Done;
         }
         self.ended = true;
@@ -144,6 +152,20 @@ impl Session {
             dispatch.close(self.requester);
         });
         Read::Again
+    }
+
+    /// Ready when a requester that sends no more is gone altogether. What it is owed has a deadline but in a session, so
+    /// that only there it must be looked for.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.worker.look(|dispatch| dispatch.has_session(self.requester)) {
+            let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            if self.read.is_hung_up() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     }
 
     fn owes_nothing(&self) -> bool {

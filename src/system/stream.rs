@@ -66,6 +66,12 @@ impl ReadHalf {
         polled.map_ok(|()| buffer.filled().len())
     }
 
+    /// Whether this is a TCP socket.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     /// Whether the other side has closed the socket altogether, not only its sending direction.
     #[must_use]
     pub fn is_hung_up(&self) -> bool {

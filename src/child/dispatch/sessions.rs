@@ -69,11 +69,14 @@ impl Dispatch {
 
     /// A requester wants to speak another voice, or says again which.
     pub fn hello(&mut self, requester: RequesterId, voice: Voice, request: &[u8], now: Instant) {
-        let Some(account) = self.account_mut(requester) else { return };
+        if self.has_calmed_down(requester, now) {
+            self.forgive(requester);
+        }
+        let Some(account) = self.account(requester) else { return };
         match account.way {
             Way::Own => self.send_own(requester, Act::Hello(voice), request),
             Way::Deferred => self.refuse_session(requester, "HELLO"),
-            Way::Turned => self.request(requester, request, now),
+            Way::Turned => self.answer_turned(requester, now),
             _ if account.voice() == voice => self.request(requester, request, now),
             _ => self.when_owed_nothing(requester, Pending::Hello(voice, request.into()), now),
         }
@@ -116,7 +119,8 @@ impl Dispatch {
     /// Does what is pending for a requester that is owed nothing.
     pub(super) fn do_pending(&mut self, requester: RequesterId, now: Instant) {
         let Some(account) = self.account_mut(requester) else { return };
-        if account.way != Way::Waiting || account.outstanding() > 0 {
+        let opens = account.aside().is_some_and(|aside| aside.opening.is_some());
+        if account.way != Way::Waiting || account.outstanding() > 0 || opens {
             return;
         }
         match account.aside_mut().pending.take() {
@@ -428,3 +432,6 @@ fn is_transaction(account: &Account) -> bool {
 fn is_nothing(dispatch: &Dispatch, request: &[u8]) -> bool {
     dispatch.host.dialect.nothing().is_some_and(|nothing| nothing.eq_ignore_ascii_case(request))
 }
+
+#[cfg(test)]
+mod tests;
