@@ -1,7 +1,7 @@
 //! The child's control: what its parent and its signals want of it.
 //!
 //! Enters: messages of the control channel, signals, reports of the workers. Leaves: orders to the workers, messages to
-//! the parent. Promised: when the parent is gone, the child retires.
+//! the parent. Promised: when the parent is gone, the child retires; the last thing it says are the numbers of all workers.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::serve::{Order, Told};
+use super::serve::Order;
 use super::tally::Tally;
-use super::worker::Report;
+use super::worker::{Report, Stage, Told};
 use crate::config::Start;
 use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;
@@ -28,13 +28,18 @@ use crate::spool::tools;
 /// How often a child that was started on demand looks whether anybody still needs it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long the child's end waits for the parent to read its last numbers.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 struct Control {
     heritage: Heritage,
     orders: Vec<UnboundedSender<Order>>,
     to_parent: OwnedWriteHalf,
     standings: Vec<(Standing, String)>,
+    /// The last numbers of the workers that have ended.
+    ended: Vec<Option<Box<Told>>>,
     said_up: Option<bool>,
-    retiring: bool,
+    stage: Stage,
     idle_looks: u32,
     debug: bool,
     /// Where answers of the store about an operator's commands arrive.
@@ -60,7 +65,7 @@ struct Signals {
     usr2: Signal,
 }
 
-/// Serves until every worker has been told to retire, and then still answers the parent's questions.
+/// Serves until every worker has ended. Workers that hand over or retire are still asked for their numbers.
 pub(super) async fn serve(
     heritage: Heritage,
     channel: UnixStream,
@@ -86,11 +91,13 @@ async fn try_serve(
     let demand = heritage.host.start == Start::Demand;
     let debug = heritage.debug;
     let (told, mut answers) = unbounded_channel();
+    let ended = orders.iter().map(|_| None).collect();
+    let (said_up, stage, idle_looks) = (None, Stage::Serving, 0);
     let mut control =
-        Control { heritage, orders, to_parent, standings, said_up: None, retiring: false, idle_looks: 0, debug, told };
+        Control { heritage, orders, to_parent, standings, ended, said_up, stage, idle_looks, debug, told };
     let mut orphaned = false;
     control.say(&ToParent::Ready).await;
-    loop {
+    while control.ended.iter().any(Option::is_none) {
         let event = tokio::select! {
             message = next_message(&mut lines), if !orphaned => Event::Parent(message),
             Some(report) = reports.recv() => Event::Report(report),
@@ -101,6 +108,10 @@ async fn try_serve(
         orphaned |= matches!(event, Event::Parent(None));
         control.on(event).await;
     }
+    if !orphaned {
+        control.say_farewell().await;
+    }
+    Ok(())
 }
 
 /// The parent's next message; `None` when the parent is gone or cannot be understood.
@@ -128,8 +139,10 @@ impl Control {
                 let answer = serde_json::to_value(answer).unwrap_or_default();
                 self.say(&ToParent::Spool { ask, answer }).await;
             }
-            Event::Parent(Some(ToChild::HandOver)) => self.retire("a successor is ready"),
+            Event::Parent(Some(ToChild::HandOver)) => self.hand_over(),
             Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
+            // What the successor still takes goes on being handed over; the workers see for themselves when it is gone.
+            Event::Parent(None) if self.stage == Stage::HandingOver => {}
             Event::Parent(None) => self.retire("the parent is gone"),
             Event::Report(report) => self.reported(report).await,
             Event::Retire(why) => self.retire(why),
@@ -154,8 +167,8 @@ impl Control {
             self.order(|| Order::RetrySpool);
         }
         let (answer, result) = oneshot::channel();
-        // The first worker has the store, and its orders stand last.
-        if let Some(worker) = self.orders.last() {
+        // The first worker has the store.
+        if let Some(worker) = self.orders.first() {
             drop(worker.send(Order::Tool(Tool::Command(command), answer)));
         }
         tokio::task::spawn_local(async move {
@@ -175,15 +188,36 @@ impl Control {
         info!("debug logging is {}", if on { "on" } else { "off" });
     }
 
+    fn hand_over(&mut self) {
+        if self.stage == Stage::Serving {
+            self.stage = Stage::HandingOver;
+            info!("a successor is ready: handing over");
+            self.order(|| Order::HandOver);
+        }
+    }
+
     fn retire(&mut self, why: &'static str) {
-        if !std::mem::replace(&mut self.retiring, true) {
+        if self.stage != Stage::Retiring {
+            self.stage = Stage::Retiring;
             info!("retiring: {why}");
             self.order(|| Order::Retire);
         }
     }
 
+    /// The last numbers. A parent that does not read them must not keep the child from its end.
+    async fn say_farewell(&mut self) {
+        let snapshot = Box::new(self.snapshot().await);
+        let said = tokio::time::timeout(FAREWELL, self.say(&ToParent::Farewell { snapshot })).await;
+        if said.is_err() {
+            warn!("the parent does not read the last numbers");
+        }
+    }
+
     /// A child that was started on demand goes when nobody has needed it for two looks.
     async fn look_for_work(&mut self) {
+        if self.stage != Stage::Serving {
+            return;
+        }
         let snapshot = self.snapshot().await;
         let Connections { busy, idle, .. } = snapshot.connections;
         let needed = snapshot.requesters > 0 || busy + idle > 0 || snapshot.spool.depth > 0;
@@ -202,6 +236,12 @@ impl Control {
 
     async fn reported(&mut self, report: Report) {
         match report {
+            Report::Ended(told) => {
+                if let Some(ended) = self.ended.get_mut(told.worker) {
+                    *ended = Some(told);
+                }
+                return;
+            }
             Report::Backlog(waiting) => return self.say(&ToParent::Backlog { waiting }).await,
             Report::Reach { worker, standing, reason } => {
                 if let Some(known) = self.standings.get_mut(worker) {
@@ -235,16 +275,12 @@ impl Control {
         let mut snapshot = Snapshot {
             connections: Connections { max, ..Connections::default() },
             sessions: Sessions { open: 0, max: u64::from(self.heritage.host.sessions) },
-            retiring: self.retiring,
+            retiring: self.stage != Stage::Serving,
             last_log: logging::last_line(),
             ..Snapshot::default()
         };
-        for (index, worker) in self.orders.iter().enumerate() {
-            let (answer, told) = oneshot::channel();
-            if worker.send(Order::Tell(answer)).is_err() {
-                continue;
-            }
-            let Ok(told) = told.await else { continue };
+        for (index, (worker, ended)) in self.orders.iter().zip(&self.ended).enumerate() {
+            let Some(told) = ask(worker, ended.as_deref()).await else { continue };
             tally.add(&told.tally);
             add(&mut snapshot, &told);
             if let Some(spool) = told.spool {
@@ -267,6 +303,16 @@ impl Control {
             warn!("the parent cannot be told: {error}");
         }
     }
+}
+
+/// A worker's numbers, or its last ones.
+async fn ask(worker: &UnboundedSender<Order>, ended: Option<&Told>) -> Option<Told> {
+    if let Some(ended) = ended {
+        return Some(ended.clone());
+    }
+    let (answer, told) = oneshot::channel();
+    worker.send(Order::Tell(answer)).ok()?;
+    told.await.ok()
 }
 
 fn add(snapshot: &mut Snapshot, told: &Told) {

@@ -1,13 +1,16 @@
 //! The child: serves one host.
 //!
-//! Enters: the [`Heritage`] on the control channel, and the inherited listeners. Leaves: an exit code. Promised: when the
-//! parent is gone, or asks by SIGTERM, the child answers what it owes and exits.
+//! Enters: the [`Heritage`] on the control channel, the inherited listeners, and the ways from predecessors and to a
+//! successor. Leaves: an exit code. Promised: when the parent is gone, or asks by SIGTERM, the child answers what it owes
+//! and exits; when a successor is ready, it gives it every requester that is owed nothing.
 //!
 //! [`dispatch`] decides; [`worker`] carries its decisions to the sockets; `serve` assembles both into event loops;
-//! `control` talks to the parent.
+//! `control` talks to the parent; [`handing`] is how sockets go to the successor, and `ending` what the end waits for.
 
 mod control;
 pub mod dispatch;
+mod ending;
+pub mod handing;
 mod serve;
 mod share;
 pub mod spooler;
@@ -73,11 +76,21 @@ fn serve() -> Result<(), ChildError> {
     crate::logging::set_debug(heritage.debug);
     name_process(&heritage.host.name);
     tell_last_words(&control);
-    let listeners = system::descriptors::inherited_listeners(heritage.listeners.len()).map_err(ChildError::ByHand)?;
-    let kinds = heritage.listeners.iter();
-    let listeners = listeners.into_iter().zip(kinds).map(|(listener, kind)| Inherited::new(listener, *kind)).collect();
+    let inheritance = inherit(&heritage).map_err(ChildError::ByHand)?;
     info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
-    serve::run(heritage, control, listeners)
+    serve::run(heritage, control, inheritance)
+}
+
+/// Takes the descriptors that the heritage speaks of.
+fn inherit(heritage: &Heritage) -> Result<serve::Inheritance, system::descriptors::NotInherited> {
+    use system::descriptors::{inherited_inlets, inherited_listeners, inherited_outlet};
+    let count = heritage.listeners.len();
+    let listeners = inherited_listeners(count)?.into_iter().zip(&heritage.listeners);
+    Ok(serve::Inheritance {
+        listeners: listeners.map(|(listener, kind)| Inherited::new(listener, *kind)).collect(),
+        outlet: Some(inherited_outlet()?),
+        inlets: inherited_inlets(count, heritage.inlets)?,
+    })
 }
 
 /// What `ps -C` and `top` show. The image was found at /proc/self/exe, so that without this it would be `exe`.

@@ -1,14 +1,14 @@
 //! Assembles the event loops of a child: one per worker, the first with the control channel besides.
 //!
-//! Enters: heritage, control channel, listeners. Leaves: when the last requester has been given what it is owed, or the
-//! drain time is over.
+//! Enters: heritage, control channel, listeners, the ways from predecessors and to a successor. Leaves: when the last
+//! requester has been given what it is owed, or was handed over, or the drain time is over.
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -16,16 +16,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::dispatch::{Dispatch, Numbers};
+use super::dispatch::Dispatch;
+use super::handing::{self, Arrival, Inlet, Outlet};
 use super::spooler::{self, Spooler, ToolResult};
-use super::tally::Tally;
-use super::worker::{Report, Worker};
-use super::{ChildError, control, share};
+use super::worker::{Report, Told, Worker};
+use super::{ChildError, control, ending, share};
 use crate::config::HostSettings;
 use crate::heritage::Heritage;
-use crate::pool::{self, connect};
+use crate::pool::connect;
 use crate::requester::listener::{self, Inherited, Listener};
-use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::Tool;
 use crate::system::limits::open_files;
 use tracing::warn;
@@ -43,38 +42,52 @@ pub(super) enum Order {
     Tool(Tool, oneshot::Sender<ToolResult>),
     /// To let the replay go on at once.
     RetrySpool,
+    /// To hand over to the successor.
+    HandOver,
     /// To retire.
     Retire,
 }
 
-/// A worker's numbers.
-pub(super) struct Told {
-    pub(super) numbers: Numbers,
-    pub(super) tally: Tally,
-    pub(super) standing: pool::Standing,
-    pub(super) reason: String,
-    pub(super) next_attempt: Option<Duration>,
-    pub(super) attempts: u64,
-    pub(super) spool: Option<SpoolNumbers>,
+/// The descriptors that a child is started with, or one worker's copies of them.
+#[derive(Default)]
+pub(super) struct Inheritance {
+    /// What requesters are accepted on.
+    pub(super) listeners: Vec<Inherited>,
+    /// The way to a successor.
+    pub(super) outlet: Option<OwnedFd>,
+    /// The ways from predecessors.
+    pub(super) inlets: Vec<OwnedFd>,
 }
 
-/// Runs the child until it has retired.
-pub(super) fn run(mut heritage: Heritage, control: UnixStream, listeners: Vec<Inherited>) -> Result<(), ChildError> {
+impl Inheritance {
+    /// Copies for one worker. Deferred requesters are accepted by the one that has the store, and by no other.
+    fn share(&self, has_store: bool) -> io::Result<Self> {
+        let listeners = self.listeners.iter().filter(|each| has_store || !matches!(each, Inherited::Deferred(_)));
+        Ok(Self {
+            listeners: listeners.map(Inherited::try_clone).collect::<io::Result<_>>()?,
+            outlet: self.outlet.as_ref().map(OwnedFd::try_clone).transpose()?,
+            inlets: self.inlets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?,
+        })
+    }
+}
+
+/// Runs the child until it has handed over or retired.
+pub(super) fn run(mut heritage: Heritage, control: UnixStream, inheritance: Inheritance) -> Result<(), ChildError> {
     leave_descriptors_for_connections(&mut heritage.host);
     let (report, reports) = unbounded_channel();
-    let (mut orders, mut threads) = (Vec::new(), Vec::new());
-    let workers = heritage.host.workers.max(1);
-    for index in 1..workers {
+    let (order, receiver) = unbounded_channel();
+    let (mut orders, mut threads) = (vec![order], Vec::new());
+    let mut seat = Seat::new(&heritage, 0, &inheritance, receiver, report.clone())?;
+    let to_store = seat.take_deferred();
+    for index in 1..heritage.host.workers.max(1) {
         let (order, receiver) = unbounded_channel();
         orders.push(order);
-        let seat = Seat::new(&heritage, index, &listeners, receiver, report.clone())?;
+        let mut seat = Seat::new(&heritage, index, &inheritance, receiver, report.clone())?;
+        seat.to_store = to_store.clone();
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         threads.push(thread.spawn(move || seat.work(std::future::ready(()))).map_err(ChildError::Runtime)?);
     }
-    let (order, receiver) = unbounded_channel();
-    orders.push(order);
-    let seat = Seat::new(&heritage, 0, &listeners, receiver, report)?;
-    drop(listeners);
+    drop((inheritance, to_store, report));
     let done = seat.work(control::serve(heritage, control, orders, reports));
     for thread in threads {
         // With panic = "abort" there is no such thing as a thread that ended otherwise.
@@ -99,31 +112,43 @@ struct Seat {
     /// Where the store is: one worker alone has it.
     spool: Option<PathBuf>,
     drain: Duration,
-    listeners: Vec<Inherited>,
+    inheritance: Inheritance,
     orders: UnboundedReceiver<Order>,
     reports: UnboundedSender<Report>,
+    /// Where deferred requesters go that this worker receives and cannot serve.
+    to_store: Option<handing::ToStore>,
+    /// Where those arrive, at the worker that can.
+    deferred: Option<UnboundedReceiver<Arrival>>,
 }
 
 impl Seat {
     fn new(
         heritage: &Heritage,
         index: u32,
-        listeners: &[Inherited],
+        inheritance: &Inheritance,
         orders: UnboundedReceiver<Order>,
         reports: UnboundedSender<Report>,
     ) -> Result<Self, ChildError> {
         let has_store = index == 0;
-        let listeners = listeners.iter().filter(|each| has_store || !matches!(each, Inherited::Deferred(_)));
-        let listeners = listeners.map(Inherited::try_clone).collect::<io::Result<_>>();
         Ok(Self {
             spool: heritage.spool.clone().filter(|_| has_store),
             index: index as usize,
             host: share::of(&heritage.host, index),
             drain: heritage.drain,
-            listeners: listeners.map_err(ChildError::Listener)?,
+            inheritance: inheritance.share(has_store).map_err(ChildError::Listener)?,
             orders,
             reports,
+            to_store: None,
+            deferred: None,
         })
+    }
+
+    /// Has this worker serve the deferred requesters that others receive; where they send them. None if it has no store.
+    fn take_deferred(&mut self) -> Option<handing::ToStore> {
+        self.spool.as_ref()?;
+        let (to_store, deferred) = unbounded_channel();
+        self.deferred = Some(deferred);
+        Some(to_store)
     }
 
     /// Runs the event loop, and `beside` in it, until the worker has retired.
@@ -137,35 +162,72 @@ impl Seat {
     }
 
     async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
-        let spooler = self.spool.map(|dir| Spooler::new(dir, &self.host));
+        let spooler = self.spool.map(|dir| Spooler::new(dir, &self.host, self.drain));
         let worker = Rc::new(Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports));
-        begin(&worker, spooler, self.listeners).map_err(ChildError::Listener)?;
-        tokio::task::spawn_local(beside);
+        begin(&worker, spooler, self.inheritance, self.to_store).map_err(ChildError::Listener)?;
+        let arrivals = self.deferred.map(|deferred| {
+            // Begins at once, and is waited for at the end.
+            tokio::task::spawn_local(handing::take_deferred(Rc::clone(&worker), deferred))
+        });
+        let beside = tokio::task::spawn_local(beside);
         let mut orders = self.orders;
-        while obey(&worker, orders.recv().await) {}
-        worker.retire();
-        worker.with(|dispatch| dispatch.close_spool(Instant::now()));
-        // What is owed after the drain time is owed no longer.
-        let drained = tokio::time::timeout(self.drain, until_done(&worker));
-        let mut drained = std::pin::pin!(drained);
-        while let Some(order) = tokio::select! { _ = &mut drained => None, order = orders.recv() => Some(order) } {
-            if order.is_none() {
-                drop(drained.await);
-                break;
-            }
-            obey(&worker, order);
+        while worker.is_serving() {
+            obey(&worker, orders.recv().await);
         }
+        wind_up(&worker, &mut orders, self.drain, async move {
+            if let Some(arrivals) = arrivals {
+                drop(arrivals.await);
+            }
+        })
+        .await;
+        worker.report_end();
+        // Who asks this worker for its numbers from now on has them already.
+        drop(orders);
+        drop(beside.await);
         Ok(())
     }
 }
 
+/// Ends what is owed, and obeys meanwhile. What is owed after the drain time is owed no longer.
+async fn wind_up(
+    worker: &Worker,
+    orders: &mut UnboundedReceiver<Order>,
+    drain: Duration,
+    arrivals: impl Future<Output = ()>,
+) {
+    worker.with(|dispatch| dispatch.close_spool(Instant::now()));
+    let done = tokio::time::timeout(drain, ending::until_done(worker, arrivals));
+    let mut done = std::pin::pin!(done);
+    let mut ordered = true;
+    loop {
+        tokio::select! {
+            _ = &mut done => return,
+            order = orders.recv(), if ordered => {
+                ordered = order.is_some();
+                obey(worker, order);
+            }
+        }
+    }
+}
+
 /// Begins all that a worker does by itself, in tasks of the current event loop.
-fn begin(worker: &Rc<Worker>, spooler: Option<Spooler>, listeners: Vec<Inherited>) -> io::Result<()> {
+fn begin(
+    worker: &Rc<Worker>,
+    spooler: Option<Spooler>,
+    inheritance: Inheritance,
+    to_store: Option<handing::ToStore>,
+) -> io::Result<()> {
+    if let Some(outlet) = inheritance.outlet {
+        worker.set_outlet(Outlet::new(outlet)?);
+    }
     if let Some(spooler) = spooler {
         open_spool(worker, spooler);
     }
-    for inherited in listeners {
+    for inherited in inheritance.listeners {
         tokio::task::spawn_local(listener::accept(Rc::clone(worker), Listener::adopt(inherited)?));
+    }
+    for inlet in inheritance.inlets {
+        tokio::task::spawn_local(handing::take(Rc::clone(worker), Inlet::new(inlet)?, to_store.clone()));
     }
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
     tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
@@ -188,69 +250,19 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()
 }
 
-/// Carries out an order. Returns whether the worker goes on: not if it is to retire, or if nobody can order it to any more.
-fn obey(worker: &Worker, order: Option<Order>) -> bool {
+/// Carries out an order. A worker that nobody can order about any more retires.
+fn obey(worker: &Worker, order: Option<Order>) {
     match order {
-        Some(Order::Tell(answer)) => drop(answer.send(tell(worker))),
+        Some(Order::Tell(answer)) => drop(answer.send(worker.tell())),
         Some(Order::Tool(tool, answer)) => match worker.spooler() {
             Some(spooler) => spooler.tool(tool, answer),
             None => drop(answer.send(Err("this host has no deferred requests".to_owned()))),
         },
         Some(Order::RetrySpool) => worker.with(|dispatch| dispatch.retry_spool(Instant::now())),
         Some(Order::Probe) => worker.with(|dispatch| dispatch.probe(Instant::now())),
-        Some(Order::Retire) | None => return false,
+        Some(Order::HandOver) => worker.hand_over(),
+        Some(Order::Retire) | None => worker.retire(),
     }
-    true
-}
-
-fn tell(worker: &Worker) -> Told {
-    worker.look(|dispatch| {
-        let (reach, now) = (dispatch.reach(), Instant::now());
-        Told {
-            numbers: dispatch.numbers(),
-            tally: dispatch.tally.clone(),
-            standing: reach.standing(),
-            reason: reach.reason().to_owned(),
-            attempts: dispatch.attempts,
-            spool: worker.spooler().map(|spooler| spooler.numbers()),
-            next_attempt: reach.not_before().map(|at| at.saturating_duration_since(now)),
-        }
-    })
-}
-
-/// Waits until nobody is owed anything and the store is closed.
-async fn until_done(worker: &Worker) {
-    until_empty(worker).await;
-    let Some(spooler) = worker.spooler() else { return };
-    poll_fn(|cx| until(spooler, cx, || worker.look(Dispatch::is_spool_quiet))).await;
-    spooler.stop();
-    poll_fn(|cx| until(spooler, cx, || spooler.has_stopped())).await;
-}
-
-/// Looks again at every answer of the store.
-fn until(spooler: &Spooler, cx: &Context<'_>, is_so: impl Fn() -> bool) -> Poll<()> {
-    loop {
-        if is_so() {
-            return Poll::Ready(());
-        }
-        if spooler.answered.poll_rung(cx).is_pending() {
-            return Poll::Pending;
-        }
-    }
-}
-
-async fn until_empty(worker: &Worker) {
-    poll_fn(|cx| {
-        loop {
-            if worker.look(Dispatch::requesters) == 0 {
-                return Poll::Ready(());
-            }
-            if worker.bells.emptied.poll_rung(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await;
 }
 
 /// Lets time end what it ends: sleeps until the dispatch's alarm, which may be moved to an earlier time.

@@ -58,12 +58,13 @@ pub struct Spooler {
 }
 
 impl Spooler {
-    /// For the store of `host` in `dir`.
+    /// For the store of `host` in `dir`. A predecessor has it for no longer than it may take to retire (`drain`).
     #[must_use]
-    pub fn new(dir: PathBuf, host: &HostSettings) -> Self {
+    pub fn new(dir: PathBuf, host: &HostSettings, drain: Duration) -> Self {
         let (max_bytes, expire, hold_in_doubt) = (host.spool_max, host.expire, host.hold_in_doubt);
         let limits = Limits { max_bytes, expire, hold_in_doubt, ..Limits::default() };
-        let patience = host.timeout;
+        // Whoever waits for the store ends at its own deadline before this.
+        let patience = drain + host.timeout;
         Self::with_keeper(Box::new(move |answers| Keeper::of_store(&dir, limits, patience, answers)), expire)
     }
 
@@ -99,11 +100,12 @@ impl Spooler {
             }
         };
         match &*self.keeper.borrow() {
-            Some(keeper) => {
+            // A keeper that was told to stop answers nothing that it is asked after that.
+            Some(keeper) if !self.stopping.get() => {
                 keeper.ask(question);
                 None
             }
-            None => Some(match question {
+            _ => Some(match question {
                 Question::Append { ticket, .. } => {
                     StoreAnswer::Failed(transaction(ticket), "the spool cannot be used now".to_owned())
                 }
@@ -172,6 +174,7 @@ impl Spooler {
     pub(super) fn stop(&self) {
         self.stopping.set(true);
         if let Some(keeper) = &*self.keeper.borrow() {
+            keeper.abandon();
             keeper.ask(Question::Stop);
         }
     }
@@ -202,6 +205,7 @@ pub(super) async fn serve(worker: Rc<Worker>, spooler: Rc<Spooler>) {
         match started {
             Ok(keeper) => {
                 *spooler.keeper.borrow_mut() = Some(keeper);
+                worker.with(|dispatch| dispatch.store_answered(StoreAnswer::Opening, Instant::now()));
                 let was_open = carry(&worker, &spooler, receiver).await;
                 if was_open {
                     pause = SHORTEST;
@@ -230,7 +234,9 @@ async fn carry(worker: &Worker, spooler: &Spooler, mut answers: UnboundedReceive
         match answer {
             Answer::Stopped => break,
             Answer::Broken(error) => {
-                error!("{error}");
+                if !spooler.stopping.get() {
+                    error!("{error}");
+                }
                 spooler.numbers.borrow_mut().last_error = Some(error.to_string());
                 // Nothing more is asked, but what was asked before is still answered: somebody waits for it.
                 *spooler.keeper.borrow_mut() = None;

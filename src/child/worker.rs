@@ -8,14 +8,17 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, Numbers};
+use super::handing::Outlet;
 use super::spooler::Spooler;
+use super::tally::Tally;
 use crate::pool;
 use crate::requester::Standing;
+use crate::snapshot::SpoolNumbers;
 use crate::system::stream::WriteHalf;
 use crate::work::{ConnectionId, RequesterId};
 
@@ -36,6 +39,41 @@ pub enum Report {
     },
     /// Whether stored requests wait to be replayed.
     Backlog(bool),
+    /// A worker has done all that it had to do, and these are its last numbers.
+    Ended(Box<Told>),
+}
+
+/// A worker's numbers.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Which worker.
+    pub worker: usize,
+    /// Its numbers of the moment.
+    pub numbers: Numbers,
+    /// What it has counted.
+    pub tally: Tally,
+    /// How the host stands for it.
+    pub standing: pool::Standing,
+    /// Why.
+    pub reason: String,
+    /// How long until it tries the host again.
+    pub next_attempt: Option<Duration>,
+    /// How often it has tried.
+    pub attempts: u64,
+    /// The store's numbers, if this worker has it.
+    pub spool: Option<SpoolNumbers>,
+}
+
+/// How far a worker is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It accepts and serves.
+    #[default]
+    Serving,
+    /// A successor is ready: each requester goes there as soon as it is owed nothing.
+    HandingOver,
+    /// Each requester is closed as soon as it is owed nothing.
+    Retiring,
 }
 
 /// See the head of this file.
@@ -48,7 +86,10 @@ pub struct Worker {
     connections: RefCell<Vec<Option<Waker>>>,
     /// The tasks that there is one of each.
     pub bells: Bells,
-    retiring: Cell<bool>,
+    stage: Cell<Stage>,
+    /// Whether its connections go as well, for nobody needs them here any more.
+    departing: Cell<bool>,
+    outlet: OnceCell<Outlet>,
     spooler: OnceCell<Rc<Spooler>>,
     reports: UnboundedSender<Report>,
 }
@@ -62,10 +103,14 @@ pub struct Bells {
     pub sessions: Bell,
     /// Calls [`Dispatch::expire`].
     pub timer: Bell,
-    /// Accept requesters.
+    /// Accept or take over requesters.
     pub acceptors: RefCell<Vec<Rc<Bell>>>,
     /// Waits for the last requester to leave.
     pub emptied: Bell,
+    /// Waits until no deferred requester needs the store.
+    pub calm: Bell,
+    /// Waits for the last connection to be let go.
+    pub parted: Bell,
 }
 
 /// Wakes one task; rung before the task waits, it does not wait.
@@ -112,7 +157,9 @@ impl Worker {
             requesters: RefCell::default(),
             connections: RefCell::default(),
             bells: Bells::default(),
-            retiring: Cell::new(false),
+            stage: Cell::default(),
+            departing: Cell::new(false),
+            outlet: OnceCell::new(),
             spooler: OnceCell::new(),
             reports,
         }
@@ -158,6 +205,23 @@ impl Worker {
         if self.look(Dispatch::requesters) == 0 {
             self.bells.emptied.ring();
         }
+        if !self.is_serving() {
+            self.bells.calm.ring();
+        }
+    }
+
+    /// The successor has a requester's socket now: ours is only dropped. The session ends after this.
+    pub fn let_go(&self, requester: RequesterId) {
+        let line = self.requesters.borrow_mut().get_mut(requester.index()).and_then(Option::take);
+        if let Some(line) = line {
+            line.write.forget();
+        }
+    }
+
+    /// A connection's task has ended.
+    pub fn release(&self, connection: ConnectionId) {
+        self.with(|dispatch| dispatch.released(connection));
+        self.bells.parted.ring();
     }
 
     /// Lets the dispatch wake this session when something about its requester changes.
@@ -220,22 +284,104 @@ impl Worker {
         drop(self.reports.send(Report::Backlog(waiting)));
     }
 
-    /// Whether this worker is on its way out.
-    #[must_use]
-    pub fn is_retiring(&self) -> bool {
-        self.retiring.get()
+    /// Tells that this worker has done all that it had to do.
+    pub fn report_end(&self) {
+        drop(self.reports.send(Report::Ended(Box::new(self.tell()))));
     }
 
-    /// Retires: acceptors stop, each session ends when its requester is owed nothing.
+    /// Its numbers.
+    #[must_use]
+    pub fn tell(&self) -> Told {
+        self.look(|dispatch| {
+            let (reach, now) = (dispatch.reach(), Instant::now());
+            Told {
+                worker: self.index,
+                numbers: dispatch.numbers(),
+                tally: dispatch.tally.clone(),
+                standing: reach.standing(),
+                reason: reach.reason().to_owned(),
+                attempts: dispatch.attempts,
+                spool: self.spooler().map(|spooler| spooler.numbers()),
+                next_attempt: reach.not_before().map(|at| at.saturating_duration_since(now)),
+            }
+        })
+    }
+
+    /// Gives this worker the way to its successor.
+    pub fn set_outlet(&self, outlet: Outlet) {
+        // There is one at most, and it is given before anything runs.
+        drop(self.outlet.set(outlet));
+    }
+
+    /// The way to its successor, while things are to be handed over.
+    #[must_use]
+    pub fn outlet(&self) -> Option<&Outlet> {
+        self.outlet.get().filter(|_| self.stage() == Stage::HandingOver)
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Whether it accepts and serves, and is not on its way out.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.stage() == Stage::Serving
+    }
+
+    /// Whether its connections are to be let go.
+    #[must_use]
+    pub fn is_departing(&self) -> bool {
+        self.departing.get()
+    }
+
+    /// A bell that is rung when this worker serves no longer, and now and then besides.
+    #[must_use]
+    pub fn stop_bell(&self) -> Rc<Bell> {
+        let bell = Rc::new(Bell::default());
+        self.bells.acceptors.borrow_mut().push(Rc::clone(&bell));
+        bell
+    }
+
+    /// A successor is ready: acceptors stop, nobody is read any more, and each requester is handed over when it is owed
+    /// nothing. Without a way to a successor this is a retirement.
+    pub fn hand_over(&self) {
+        if self.is_serving() {
+            self.enter(if self.outlet.get().is_some() { Stage::HandingOver } else { Stage::Retiring });
+        }
+    }
+
+    /// Retires: acceptors stop, each session ends when its requester is owed nothing. Ends a handover.
     pub fn retire(&self) {
-        self.retiring.set(true);
+        self.enter(Stage::Retiring);
+    }
+
+    /// Nobody needs the connections any more: they are handed over, or closed.
+    pub fn depart(&self) {
+        self.departing.set(true);
+        self.wake_connections();
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
         for acceptor in self.bells.acceptors.borrow().iter() {
             acceptor.ring();
         }
         for line in self.requesters.borrow_mut().iter_mut().flatten() {
             line.wake();
         }
-        self.bells.emptied.ring();
+        self.wake_connections();
+        for bell in [&self.bells.emptied, &self.bells.calm, &self.bells.parted] {
+            bell.ring();
+        }
+    }
+
+    fn wake_connections(&self) {
+        for connection in self.connections.borrow().iter().flatten() {
+            connection.wake_by_ref();
+        }
     }
 
     fn run_errands(&self, dispatch: &mut Dispatch) {
@@ -299,7 +445,7 @@ impl Worker {
             }
         };
         let Some(account) = dispatch.account(requester) else { return written };
-        if account.unread() > 0 || account.paused || account.standing != Standing::Open || self.retiring.get() {
+        if account.unread() > 0 || account.paused || account.standing != Standing::Open || !self.is_serving() {
             line.wake();
         }
         written

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,25 +15,41 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use crate::child::dispatch::{Cost, Dispatch};
+use crate::child::handing::Berth;
 use crate::child::worker::Worker;
+use crate::config::Address;
 use crate::system::stream::{ReadHalf, Stream, WriteHalf};
 use crate::work::ConnectionId;
 
 /// Serves a connection that was just opened.
 pub fn start(worker: &Rc<Worker>, stream: Stream) {
     let connection = worker.with(|dispatch| dispatch.opened(Instant::now()));
-    spawn(worker, connection, stream);
+    serve(worker, connection, stream);
 }
 
 /// Serves a connection that was opened for a session, by this attempt.
 pub fn start_own(worker: &Rc<Worker>, stream: Stream, attempt: u64) {
     let connection = worker.with(|dispatch| dispatch.opened_own(attempt, Instant::now()));
-    spawn(worker, connection, stream);
+    serve(worker, connection, stream);
 }
 
-fn spawn(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
+/// Serves a connection that a predecessor has handed over, if it leads to where this host is and there is room for it.
+pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, proven: bool) {
+    if worker.look(|dispatch| dispatch.host().address != *address) {
+        return debug!(
+            "a connection that was handed over leads to {address}, which is not this host's address; closed"
+        );
+    }
+    match worker.with(|dispatch| dispatch.adopted(proven, Instant::now())) {
+        Some(connection) => serve(worker, connection, stream),
+        None => debug!("a connection that was handed over is not needed; closed"),
+    }
+}
+
+fn serve(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
     let (read, write) = stream.into_split();
-    tokio::task::spawn_local(Exchange { worker: Rc::clone(worker), connection, read, write });
+    let (worker, write) = (Rc::clone(worker), Some(write));
+    tokio::task::spawn_local(Exchange { worker, connection, read, write, berth: Berth::default() });
 }
 
 /// See the head of this file.
@@ -40,7 +57,9 @@ struct Exchange {
     worker: Rc<Worker>,
     connection: ConnectionId,
     read: ReadHalf,
-    write: WriteHalf,
+    /// None only when the successor has the socket.
+    write: Option<WriteHalf>,
+    berth: Berth,
 }
 
 impl Exchange {
@@ -54,11 +73,26 @@ impl Exchange {
             self.worker.with(|dispatch| dispatch.broke(self.connection, &reason, Instant::now()));
         }
         let ended = |dispatch: &Dispatch| dispatch.ended(self.connection).map(|(why, cost)| (why.to_owned(), cost));
-        let Some((reason, Cost { unknown, requeued })) = self.worker.look(ended) else { return Poll::Pending };
+        let Some((reason, Cost { unknown, requeued })) = self.worker.look(ended) else { return self.poll_depart(cx) };
         if unknown > 0 {
             warn!("a connection ended ({reason}): {unknown} transactions unknown, {requeued} to be sent again");
         } else {
             debug!("a connection ended ({reason}): {requeued} transactions to be sent again");
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready when nobody needs the connection here any more and it was handed over, or cannot be.
+    fn poll_depart(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.worker.is_departing() {
+            return Poll::Pending;
+        }
+        let parcel = self.worker.look(|dispatch| dispatch.parcel_of(self.connection));
+        let (Some(outlet), Some(parcel)) = (self.worker.outlet(), parcel) else { return Poll::Ready(()) };
+        if ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), &[])).is_ok()
+            && let Some(write) = self.write.take()
+        {
+            write.forget();
         }
         Poll::Ready(())
     }
@@ -84,13 +118,14 @@ impl Exchange {
 
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         let (worker, connection) = (&self.worker, self.connection);
+        let Some(write) = &mut self.write else { return Poll::Pending };
         loop {
             let written = worker.with(|dispatch| {
                 let bytes = dispatch.outgoing(connection);
                 if bytes.is_empty() {
                     return Poll::Pending;
                 }
-                let count = ready!(self.write.poll_write(cx, bytes))?;
+                let count = ready!(write.poll_write(cx, bytes))?;
                 dispatch.wrote(connection, count, Instant::now());
                 Poll::Ready(io::Result::Ok(()))
             });
@@ -112,7 +147,7 @@ impl Future for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.worker.with(|dispatch| dispatch.released(self.connection));
+        self.worker.release(self.connection);
     }
 }
 

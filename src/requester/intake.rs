@@ -42,6 +42,18 @@ impl Intake {
         Self { framer: RequestFramer::new(dialect, max_request), held: Vec::new(), fed: 0 }
     }
 
+    /// As [`Intake::new`], with bytes that somebody else has read. They are looked at when [`Intake::take`] is called.
+    #[must_use]
+    pub fn resumed(dialect: Dialect, max_request: u64, unread: Vec<u8>) -> Self {
+        Self { held: unread, ..Self::new(dialect, max_request) }
+    }
+
+    /// The bytes that were read and not given to a taker.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.held
+    }
+
     /// Takes freshly read bytes and gives each complete request to `taker`.
     ///
     /// # Errors
@@ -132,6 +144,31 @@ mod tests {
             let expected: Vec<_> = lines.iter().map(|line| format!("{line}\n")).collect();
             prop_assert_eq!(got, expected);
             prop_assert!(!intake.is_within_request());
+        }
+
+        /// At any point the intake may be given up, and another one goes on with what it had not given out.
+        #[test]
+        fn who_resumes_with_the_unread_bytes_gets_the_same_requests(
+            lines in prop::collection::vec("[a-z]{0,30}", 1..30),
+            cuts in prop::collection::vec((1usize..40, any::<bool>(), any::<bool>()), 1..40),
+        ) {
+            let bytes: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect();
+            let mut intake = Intake::new(Dialect::Line, 1000);
+            let (mut got, mut rest) = (Vec::new(), bytes.as_slice());
+            for (cut, pauses, resumes) in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                intake.take(now, &mut |request| {
+                    got.push(String::from_utf8(request.to_vec()).unwrap());
+                    if *pauses { Flow::Pause } else { Flow::GoOn }
+                }).unwrap();
+                rest = later;
+                if *resumes {
+                    intake = Intake::resumed(Dialect::Line, 1000, intake.unread().to_vec());
+                }
+                if rest.is_empty() && !intake.has_more() { break; }
+            }
+            let expected: Vec<_> = lines.iter().map(|line| format!("{line}\n")).collect();
+            prop_assert_eq!(got, expected);
         }
     }
 }

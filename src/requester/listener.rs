@@ -102,11 +102,11 @@ impl Listener {
     }
 }
 
-/// Accepts requesters until the worker retires.
+/// Accepts requesters until the worker hands over or retires. The listener is dropped at once then: newcomers are for the
+/// successor alone.
 pub async fn accept(worker: Rc<Worker>, listener: Listener) {
-    let bell = Rc::new(Bell::default());
-    worker.bells.acceptors.borrow_mut().push(Rc::clone(&bell));
-    while !worker.is_retiring() {
+    let bell = worker.stop_bell();
+    while worker.is_serving() {
         match std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx)).await {
             Next::Accepted(stream) => {
                 let session = Session::new(&worker, stream, matches!(listener, Listener::Deferred(_)));
@@ -124,7 +124,7 @@ pub async fn accept(worker: Rc<Worker>, listener: Listener) {
 enum Next {
     Accepted(Stream),
     Failed(io::Error),
-    /// Something has changed: perhaps the worker retires, perhaps there is room again.
+    /// Something has changed: perhaps the worker serves no longer, perhaps there is room again.
     Look,
 }
 

@@ -1,10 +1,12 @@
 //! One requester's session: reads its requests, lets the dispatch write its replies, ends when nothing is owed.
 //!
 //! Enters: an accepted socket. Leaves: requests to the dispatch. Promised: whatever is refused is answered before the
-//! socket is closed; one that only shuts down its sending side is still owed its replies; one that hangs up is dropped.
+//! socket is closed; one that only shuts down its sending side is still owed its replies; one that hangs up is dropped;
+//! one that is handed over notices nothing.
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,7 +17,8 @@ use tracing::debug;
 
 use super::{Flow, Intake, Standing};
 use crate::child::dispatch::Dispatch;
-use crate::child::worker::Worker;
+use crate::child::handing::{Berth, NobodyThere, Parcel};
+use crate::child::worker::{Stage, Worker};
 use crate::dialect::{Dialect, Wish};
 use crate::system::stream::{ReadHalf, Stream};
 use crate::work::RequesterId;
@@ -39,6 +42,7 @@ pub struct Session {
     linger: Option<Pin<Box<Sleep>>>,
     /// When to look again whether one that sends no more, and waits for as long as it likes, is still there.
     look: Option<Pin<Box<Sleep>>>,
+    berth: Berth,
 }
 
 /// How reading went.
@@ -59,7 +63,28 @@ impl Session {
             worker.with(|dispatch| dispatch.defer(requester));
         }
         let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
-        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None, look: None }
+        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None, look: None, berth: Berth::default() }
+    }
+
+    /// A session for a socket that a predecessor has handed over, with the bytes that it had read and not dealt with.
+    #[must_use]
+    pub fn adopt(worker: &Rc<Worker>, stream: Stream, deferred: bool, unread: Vec<u8>) -> Self {
+        let mut session = Self::new(worker, stream, deferred);
+        session.resume(unread);
+        session
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn requester(&self) -> RequesterId {
+        self.requester
+    }
+
+    fn resume(&mut self, unread: Vec<u8>) {
+        self.intake = self.worker.look(|dispatch| {
+            let host = dispatch.host();
+            Intake::resumed(host.dialect, host.max_request, unread)
+        });
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -86,7 +111,11 @@ impl Session {
                 self.begin_to_linger();
                 continue;
             }
-            match ready!(self.poll_requests(cx)) {
+            let polled = match self.worker.stage() {
+                Stage::HandingOver if !self.stays(cx) => self.poll_hand_over(cx),
+                _ => self.poll_requests(cx),
+            };
+            match ready!(polled) {
                 Read::Again => {}
                 Read::Done => return Poll::Ready(()),
             }
@@ -109,7 +138,9 @@ impl Session {
             Poll::Ready(io::Result::Ok(count))
         });
         match polled {
-            Poll::Pending if self.worker.is_retiring() && self.owes_nothing() => Poll::Ready(Read::Done),
+            Poll::Pending if self.worker.stage() == Stage::Retiring && self.is_owed_nothing() => {
+                Poll::Ready(Read::Done)
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_requests()),
             Poll::Ready(Ok(_)) => Poll::Ready(Read::Again),
@@ -168,7 +199,53 @@ impl Session {
         Poll::Pending
     }
 
-    fn owes_nothing(&self) -> bool {
+    /// Whether the requester cannot be handed over for now, for reasons of its session; it is read on then.
+    fn stays(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.worker.with(|dispatch| dispatch.stays(self.requester, Instant::now())) {
+            let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            if look.as_mut().poll(cx).is_pending() {
+                return true;
+            }
+            self.look = None;
+        }
+        false
+    }
+
+    /// Hands the requester over as soon as it is owed nothing. It is read no more: what it sends is for the successor.
+    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if !self.is_owed_nothing() && !self.take_back() {
+            return Poll::Pending;
+        }
+        self.worker.bells.calm.ring();
+        let unread = self.intake.unread();
+        let Some(parcel) = self.worker.look(|dispatch| dispatch.parcel_of_requester(self.requester, unread.len())) else {
+            return Poll::Ready(Read::Done);
+        };
+        let Some(outlet) = self.worker.outlet() else { return Poll::Ready(Read::Again) };
+        match ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), unread)) {
+            Ok(()) => {
+                self.worker.let_go(self.requester);
+                Poll::Ready(Read::Done)
+            }
+            Err(NobodyThere) => {
+                self.worker.retire();
+                Poll::Ready(Read::Again)
+            }
+        }
+    }
+
+    /// Takes requests back that wait for the store to be opened: the successor will have it. Returns whether the requester
+    /// is owed nothing then.
+    fn take_back(&mut self) -> bool {
+        let Some(mut requests) = self.worker.with(|dispatch| dispatch.take_back_early(self.requester)) else {
+            return false;
+        };
+        requests.extend_from_slice(self.intake.unread());
+        self.resume(requests);
+        true
+    }
+
+    fn is_owed_nothing(&self) -> bool {
         self.worker.look(|dispatch| dispatch.account(self.requester).is_none_or(super::Account::is_settled))
     }
 

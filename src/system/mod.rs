@@ -7,7 +7,7 @@
 //! - [`adopt`] — listening sockets that were opened before this process
 //! - [`binary`] — whether a file is still what was started
 //! - [`descriptors`] — what a child finds at agreed numbers
-//! - [`handover`] — the way of sockets from a child to its successor
+//! - [`handover`] — the way of sockets from a child to its successor, packet by packet
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`pid_file`] — one parent per pid file, by a lock

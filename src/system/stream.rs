@@ -4,12 +4,15 @@
 //! learns from a short read that the socket is empty and saves the second `recv`.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use nix::sys::socket::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+
+use super::handover;
 
 /// An open socket.
 #[derive(Debug)]
@@ -39,6 +42,25 @@ pub enum WriteHalf {
 }
 
 impl Stream {
+    /// Takes a socket that another process had into the current event loop; `None` if it is no connected socket of a
+    /// kind that is known here.
+    #[must_use]
+    pub fn adopt(socket: OwnedFd) -> Option<Self> {
+        match handover::stream_family(socket.as_fd())? {
+            AddressFamily::Unix => {
+                let stream = std::os::unix::net::UnixStream::from(socket);
+                stream.set_nonblocking(true).ok()?;
+                UnixStream::from_std(stream).ok().map(Self::Unix)
+            }
+            AddressFamily::Inet | AddressFamily::Inet6 => {
+                let stream = std::net::TcpStream::from(socket);
+                stream.set_nonblocking(true).ok()?;
+                TcpStream::from_std(stream).ok().map(Self::Tcp)
+            }
+            _ => None,
+        }
+    }
+
     /// Takes the two halves apart.
     #[must_use]
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
@@ -92,6 +114,14 @@ impl AsFd for ReadHalf {
 }
 
 impl WriteHalf {
+    /// Drops this half without ending the sending direction: somebody else has the socket now.
+    pub fn forget(self) {
+        match self {
+            Self::Unix(half) => half.forget(),
+            Self::Tcp(half) => half.forget(),
+        }
+    }
+
     /// Writes what the socket takes at once; `WouldBlock` if it takes nothing.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub enum Phase {
     InFlight(ConnectionId),
     /// Its reply is being passed on to the requester as it comes.
     Streaming(ConnectionId),
-    /// On its way into the store.
+    /// On its way into the store, or waiting for it to be opened.
     Storing,
     /// Answered as unknown: its late reply will be read from the connection and dropped.
     Tombstone(ConnectionId),

@@ -1,8 +1,10 @@
-//! Connections: when one more is wanted, and how it opens and is let go.
+//! Connections: when one more is wanted, and how it opens, is handed over and is let go.
 
 use std::time::Instant;
 
 use super::{Attempt, Cost, Dispatch, Place};
+use crate::child::handing::Parcel;
+use crate::dialect::Voice;
 use crate::pool::{self, Slot};
 use crate::work::ConnectionId;
 
@@ -35,11 +37,24 @@ impl Dispatch {
 
     /// An attempt succeeded. Returns the connection's number.
     pub fn opened(&mut self, now: Instant) -> ConnectionId {
-        let slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
-        let connection = self.place(0, Place::Open(Box::new(slot)));
-        self.shared_top = self.shared_top.max(connection.index() + 1);
         self.attempt.under_way = false;
         self.attempts += 1;
+        self.admit(false, now)
+    }
+
+    /// A predecessor has handed over a connection; `proven`: it has given a reply. Returns its number, or `None` if there
+    /// are as many as there may be.
+    pub fn adopted(&mut self, proven: bool, now: Instant) -> Option<ConnectionId> {
+        let most = self.host.connections as usize;
+        (self.live() + usize::from(self.attempt.under_way) < most).then(|| self.admit(proven, now))
+    }
+
+    /// A connection is there.
+    fn admit(&mut self, proven: bool, now: Instant) -> ConnectionId {
+        let mut slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
+        slot.proven = proven;
+        let connection = self.place(0, Place::Open(Box::new(slot)));
+        self.shared_top = self.shared_top.max(connection.index() + 1);
         let back = self.reach.standing() != pool::Standing::Up;
         self.errands.reach |= back;
         self.reach.connected();
@@ -52,6 +67,27 @@ impl Dispatch {
         }
         self.errands.connect = true;
         connection
+    }
+
+    /// What a successor must know of a connection to go on with it; `None` if it owes something, or is owed something.
+    #[must_use]
+    pub fn parcel_of(&self, connection: ConnectionId) -> Option<Parcel> {
+        let Some(Place::Open(slot)) = self.slots.get(connection.index()) else { return None };
+        // Without a flight, tombstones included, nothing can be half read either: it would have ended the connection.
+        // One that speaks another voice than it was opened with is not worth telling.
+        let is_plain = slot.voice == Voice::default() && slot.turning.is_none();
+        let owes_nothing = slot.flights.is_empty() && slot.outgoing.is_empty() && is_plain;
+        owes_nothing.then(|| Parcel::Connection {
+            dialect: self.host.dialect,
+            address: self.host.address.clone(),
+            proven: slot.proven,
+        })
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.live()
     }
 
     /// A connection's task has let go of it: its number may be given to the next one.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Dispatch;
+use super::early::Early;
 use crate::dialect::Failure;
 use crate::pool::Standing;
 use crate::requester::Way;
@@ -35,6 +36,8 @@ pub enum Errand {
 /// What the store answers.
 #[derive(Debug)]
 pub enum StoreAnswer {
+    /// It is being opened, which may take as long as another process has it.
+    Opening,
     /// It is open, with so many rows waiting.
     Open(u64),
     /// A request is on disk under this ID.
@@ -65,10 +68,12 @@ pub(super) struct Spool {
     replay: Replay,
     /// The requester on whose behalf the replay is sent.
     replayer: RequesterId,
-    /// Whether the store has said how many rows wait.
-    open: bool,
+    /// Whether the store can be asked.
+    pub(super) door: Door,
     /// Requests on their way into the store, with whether the first try had sent them.
-    storing: VecDeque<(TransactionId, bool)>,
+    pub(super) storing: VecDeque<(TransactionId, bool)>,
+    /// Requests that wait for the store to be opened.
+    pub(super) early: VecDeque<Early>,
     /// Whether first tries may wait in the queue that must not overtake what is stored.
     sweep: bool,
     /// What is to be stored, but not before the first tries of the same requester have ended that are in flight: one of
@@ -76,6 +81,17 @@ pub(super) struct Spool {
     held: BTreeMap<RequesterId, Held>,
     /// Whether somebody of those may have nothing in flight any more.
     release: bool,
+}
+
+/// Whether the store can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// It is being opened.
+    Opening,
+    /// It can, and has said how many rows wait.
+    Open,
+    /// It cannot be used.
+    Shut,
 }
 
 /// Requests with whether the first try had sent them.
@@ -89,12 +105,12 @@ impl Spool {
 
     /// Whether newcomers must join the tail.
     fn has_backlog(&self) -> bool {
-        !self.open || self.replay.waiting() > 0 || self.to_store() > 0
+        self.door != Door::Open || self.replay.waiting() > 0 || self.to_store() > 0
     }
 
     /// How many requests are to be stored.
     fn to_store(&self) -> usize {
-        self.storing.len() + self.held.values().map(BTreeMap::len).sum::<usize>()
+        self.storing.len() + self.early.len() + self.held.values().map(BTreeMap::len).sum::<usize>()
     }
 }
 
@@ -104,8 +120,9 @@ impl Dispatch {
     pub fn open_spool(&mut self, window: usize, hold: bool, longest: Duration) {
         let replayer = self.join();
         let replay = Replay::new(window, hold, longest, 0);
-        let (storing, held) = (VecDeque::new(), BTreeMap::new());
-        self.spool = Some(Spool { replay, replayer, open: false, storing, sweep: false, held, release: false });
+        let (storing, early, held) = (VecDeque::new(), VecDeque::new(), BTreeMap::new());
+        let door = Door::Opening;
+        self.spool = Some(Spool { replay, replayer, door, storing, early, sweep: false, held, release: false });
     }
 
     /// Says that a requester's requests are deferred ones.
@@ -119,10 +136,13 @@ impl Dispatch {
     pub fn store_answered(&mut self, answer: StoreAnswer, now: Instant) {
         let Some(spool) = &mut self.spool else { return };
         match answer {
-            StoreAnswer::Open(waiting) | StoreAnswer::Changed(waiting) => {
-                spool.open = true;
+            StoreAnswer::Opening => spool.door = Door::Opening,
+            StoreAnswer::Open(waiting) => {
+                spool.door = Door::Open;
                 spool.replay.begin_again(waiting);
+                self.let_in();
             }
+            StoreAnswer::Changed(waiting) => spool.replay.begin_again(waiting),
             StoreAnswer::Stored(ticket, id) => self.stored(ticket, id),
             StoreAnswer::Full(ticket, why) => self.not_stored(ticket, Failure::Busy, &why),
             StoreAnswer::Failed(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
@@ -132,7 +152,10 @@ impl Dispatch {
             StoreAnswer::NotRecorded => spool.replay.not_recorded(now),
             // `failed`, for it may be on disk and be sent all the same: whoever repeats it must know.
             StoreAnswer::InDoubt(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
-            StoreAnswer::Closed => spool.open = false,
+            StoreAnswer::Closed => {
+                spool.door = Door::Shut;
+                self.let_in();
+            }
         }
         self.turn_spool(now);
     }
@@ -242,7 +265,9 @@ impl Dispatch {
     /// Whether no replay is under way, every end is recorded, and nobody waits for the store.
     #[must_use]
     pub fn is_spool_quiet(&self) -> bool {
-        self.spool.as_ref().is_none_or(|spool| !spool.open || spool.replay.is_quiet() && spool.to_store() == 0)
+        self.spool
+            .as_ref()
+            .is_none_or(|spool| spool.to_store() == 0 && (spool.door != Door::Open || spool.replay.is_quiet()))
     }
 
     /// First tries that wait in the queue must not overtake what is stored.
@@ -270,7 +295,7 @@ impl Dispatch {
         self.release_held();
         self.send_replays(now);
         let Some(spool) = &mut self.spool else { return };
-        if spool.open {
+        if spool.door == Door::Open {
             self.errands.store.extend(spool.replay.ask(now).into_iter().map(Errand::Replay));
         }
         if let Some(at) = spool.alarm(self.reach.standing()) {
@@ -353,8 +378,7 @@ impl Dispatch {
             spool.held.entry(requester).or_default().insert(ticket, (body, in_doubt));
             spool.release |= !in_flight;
         } else {
-            spool.storing.push_back((ticket, in_doubt));
-            self.errands.store.push(Errand::Append { ticket, body, in_doubt });
+            self.append(ticket, body, in_doubt);
         }
     }
 
@@ -371,18 +395,17 @@ impl Dispatch {
         if !std::mem::take(&mut spool.release) {
             return;
         }
+        let mut released = Vec::new();
         for (requester, mut held) in std::mem::take(&mut spool.held) {
             let Some(account) = self.accounts.get(requester.index()).and_then(Option::as_ref) else { continue };
             if account.in_flight > 0 {
                 spool.held.insert(requester, held);
                 continue;
             }
-            for ticket in account.awaited() {
-                if let Some((body, in_doubt)) = held.remove(&ticket) {
-                    spool.storing.push_back((ticket, in_doubt));
-                    self.errands.store.push(Errand::Append { ticket, body, in_doubt });
-                }
-            }
+            released.extend(account.awaited().filter_map(|ticket| held.remove(&ticket).map(|held| (ticket, held))));
+        }
+        for (ticket, (body, in_doubt)) in released {
+            self.append(ticket, body, in_doubt);
         }
     }
 

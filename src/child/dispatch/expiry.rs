@@ -51,7 +51,8 @@ impl Dispatch {
                 }
             }
             Phase::InFlight(connection) => self.run_out_in_flight(connection, id, requester, now),
-            Phase::Streaming(_) | Phase::Tombstone(_) | Phase::Storing => {}
+            Phase::Storing => self.run_out_early(id),
+            Phase::Streaming(_) | Phase::Tombstone(_) => {}
         }
     }
 

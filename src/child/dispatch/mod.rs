@@ -8,12 +8,13 @@
 //! The way of one transaction: [`Dispatch::request`] gives it to a connection or to the queue → [`Dispatch::wrote`] says
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
-//! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` is what the spool adds. `sessions` are of those whose
-//! commands bind a connection, and `voices` the protocol's versions.
+//! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and `early` are what the spool adds;
+//! `sessions` are of those whose commands bind a connection, and `voices` the protocol's versions.
 
 mod breaks;
 mod connections;
 mod deferred;
+mod early;
 mod expiry;
 mod replies;
 mod requesters;

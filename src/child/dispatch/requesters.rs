@@ -28,6 +28,7 @@ impl Dispatch {
         self.drop_held_of(requester);
         self.leave_session(&account);
         self.queue.speak(requester, Voice::default());
+        self.drop_early_of(requester);
         for id in account.awaited() {
             // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
             if let Some(transaction) = self.transactions.get_mut(id)

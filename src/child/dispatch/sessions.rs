@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Cost, Dispatch, Place};
+use crate::child::handing::Parcel;
 use crate::dialect::{Act, Failure, Voice};
 use crate::pool::{self, Loss, Own};
 use crate::requester::{Account, Pending, Turned, Way};
@@ -164,6 +165,43 @@ impl Dispatch {
             let why = format!("no connection of its own could be had ({reason})");
             self.turn_away(requester, Failure::Lost, &why, now);
         }
+    }
+
+    /// What a successor must know of a requester to go on with it.
+    #[must_use]
+    pub fn parcel_of_requester(&self, requester: RequesterId, unread: usize) -> Option<Parcel> {
+        let account = self.account(requester)?;
+        let notes = account.aside().map_or(&[][..], |aside| &aside.notes);
+        Some(Parcel::Requester {
+            dialect: self.host.dialect,
+            deferred: account.way == Way::Deferred,
+            unread: unread as u64,
+            voice: account.voice(),
+            notes: notes.iter().map(|note| String::from_utf8_lossy(note).into_owned()).collect(),
+        })
+    }
+
+    /// What a predecessor knew of a requester that has joined just now.
+    pub fn remember(&mut self, requester: RequesterId, voice: Voice, notes: &[String]) {
+        let Some(account) = self.account_mut(requester).filter(|account| account.way == Way::Shared) else { return };
+        if voice == Voice::default() && notes.is_empty() {
+            return;
+        }
+        let aside = account.aside_mut();
+        aside.notes = notes.iter().map(|note| note.as_bytes().into()).collect();
+        aside.voice = voice;
+        account.way = Way::Waiting;
+        account.step_back();
+        self.queue.speak(requester, voice);
+    }
+
+    /// Whether a requester cannot be handed over to a successor now, even when it is owed nothing.
+    pub fn stays(&mut self, requester: RequesterId, now: Instant) -> bool {
+        if self.has_calmed_down(requester, now) {
+            self.forgive(requester);
+        }
+        self.account(requester)
+            .is_some_and(|account| matches!(account.way, Way::Own | Way::Waiting | Way::Turned))
     }
 
     /// Whether a requester that sends no more, and may be gone, waits for a reply that may never come.

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::config::Address;
 use crate::dialect::Dialect;
+use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::{Done, Keeper, Shelf};
 use crate::spool::store::{Appended, Findings, Id, New, Numbers, Pending, Settled, StoreError};
 
@@ -153,7 +154,7 @@ fn with_worker(drive: &Drive, play: impl FnOnce(&Path) + Send + 'static) -> Spoo
         let (reports, _kept) = unbounded_channel();
         let worker = Rc::new(Worker::new(0, Dispatch::new(settings, 1), reports));
         let listeners = vec![Inherited::Unix(plain), Inherited::Deferred(deferred)];
-        begin(&worker, Some(drive.keeper()), listeners).unwrap();
+        begin(&worker, Some(drive.keeper()), Inheritance { listeners, ..Inheritance::default() }, None).unwrap();
         let path = dir.path().to_owned();
         let played = tokio::task::spawn_blocking(move || play(&path));
         tokio::time::timeout(LONG, played).await.expect("the play ends in time").expect("the play went well");
@@ -244,4 +245,47 @@ fn a_store_that_cannot_be_used_keeps_its_reason_in_the_status() {
         deferred.into_iter().for_each(|asker| drop(asker.join().unwrap()));
     });
     assert!(numbers.last_error.contains("a test"), "{numbers:?}");
+}
+
+/// Waits, within the loop, until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[test]
+fn a_worker_that_is_told_to_retire_while_it_waits_for_room_in_the_way_closes_who_is_owed_nothing() {
+    // More than the way has room for; both ends of each are in this process.
+    const MANY: usize = 450;
+    let dir = tempfile::tempdir().unwrap();
+    let plain = UnixListener::bind(dir.path().join("plain")).unwrap();
+    let (outlet, inlet) = crate::system::handover::pair().unwrap();
+    let address = Address::Unix { path: "/nobody".into() };
+    let settings = HostSettings::with_defaults("host", address, Dialect::Line);
+    LocalSet::new().block_on(&runtime().unwrap(), async {
+        let (reports, _kept) = unbounded_channel();
+        let worker = Rc::new(Worker::new(0, Dispatch::new(settings, 1), reports));
+        let (listeners, outlet) = (vec![Inherited::Unix(plain)], Some(outlet));
+        begin(&worker, None, Inheritance { listeners, outlet, ..Inheritance::default() }, None).unwrap();
+        let path = dir.path().join("plain");
+        let connect = move || (0..MANY).map(|_| UnixStream::connect(&path).unwrap()).collect::<Vec<_>>();
+        let visitors = tokio::task::spawn_blocking(connect).await.unwrap();
+        until("all are accepted", || worker.look(Dispatch::requesters) == MANY).await;
+        worker.hand_over();
+        until("some are in the way", || worker.look(Dispatch::requesters) < MANY).await;
+        let left = worker.look(Dispatch::requesters);
+        assert!(left > 0, "there is room for all of them: the test needs more");
+        worker.retire();
+        until("the rest is closed", || worker.look(Dispatch::requesters) == 0).await;
+        let closed = |visitor: &UnixStream| {
+            visitor.set_nonblocking(true).unwrap();
+            std::io::Read::read(&mut &*visitor, &mut [0]).is_ok_and(|count| count == 0)
+        };
+        assert_eq!(visitors.iter().filter(|visitor| closed(visitor)).count(), left, "who is in the way is not closed");
+        drop(inlet);
+        assert!(visitors.iter().all(closed));
+    });
 }

@@ -303,7 +303,9 @@ impl Parent {
         self.manager.stopping();
         for hands in &mut self.hands {
             hands.watch = None;
-            hands.sockets.take().map(HostSockets::leave);
+            if let Some(sockets) = hands.sockets.take() {
+                sockets.leave();
+            }
         }
     }
 
