@@ -357,7 +357,8 @@ mod tests {
         let mut own = own();
         own.send(Act::Subscribes, b"subscribe");
         own.send(Act::Plain, b"ping");
-        let messages = "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+PONG\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$7\r\n+RESET\r\r\n";
+        let messages =
+            "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+PONG\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$7\r\n+RESET\r\r\n";
         assert_eq!(passed(&mut own, messages, 4), messages);
         assert!(!own.is_over() && own.takes_more(1));
         own.send(Act::Reset, b"reset");

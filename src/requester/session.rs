@@ -63,7 +63,16 @@ impl Session {
             worker.with(|dispatch| dispatch.defer(requester));
         }
         let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
-        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None, look: None, berth: Berth::default() }
+        Self {
+            worker: Rc::clone(worker),
+            requester,
+            read,
+            intake,
+            ended: false,
+            linger: None,
+            look: None,
+            berth: Berth::default(),
+        }
     }
 
     /// A session for a socket that a predecessor has handed over, with the bytes that it had read and not dealt with.
@@ -218,7 +227,8 @@ impl Session {
         }
         self.worker.bells.calm.ring();
         let unread = self.intake.unread();
-        let Some(parcel) = self.worker.look(|dispatch| dispatch.parcel_of_requester(self.requester, unread.len())) else {
+        let Some(parcel) = self.worker.look(|dispatch| dispatch.parcel_of_requester(self.requester, unread.len()))
+        else {
             return Poll::Ready(Read::Done);
         };
         let Some(outlet) = self.worker.outlet() else { return Poll::Ready(Read::Again) };

@@ -171,7 +171,14 @@ impl Queue {
 
     fn lane(&mut self, requester: RequesterId) -> &mut Lane {
         while self.lanes.len() <= requester.index() {
-            self.lanes.push(Lane { work: VecDeque::new(), ring: NONE, before: NONE, after: NONE, turn: 0, voice: Voice::default() });
+            self.lanes.push(Lane {
+                work: VecDeque::new(),
+                ring: NONE,
+                before: NONE,
+                after: NONE,
+                turn: 0,
+                voice: Voice::default(),
+            });
         }
         &mut self.lanes[requester.index()]
     }

@@ -9,6 +9,7 @@ mod daemon;
 mod machine;
 mod manager;
 mod process;
+mod python;
 mod redis;
 mod requester;
 mod resp;
@@ -21,6 +22,7 @@ pub(crate) use daemon::{Daemon, Place};
 pub(crate) use machine::{Machine, raise_file_limit};
 pub(crate) use manager::Passed;
 pub(crate) use process::Process;
+pub(crate) use python::python_venv;
 pub(crate) use redis::{Redis, run};
 pub(crate) use requester::{Requester, encode, encode_command, wait_for_service};
 

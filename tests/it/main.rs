@@ -25,6 +25,8 @@ mod redis;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod slow;

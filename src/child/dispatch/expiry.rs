@@ -65,7 +65,11 @@ impl Dispatch {
     ) {
         let deferral = self.transactions.get_mut(id).and_then(|transaction| transaction.deferral.take());
         if matches!(deferral.as_deref(), Some(Deferral::Turn(_))) {
-            return self.broke(connection, &format!("it did not answer HELLO within {}", spell(self.host.timeout)), now);
+            return self.broke(
+                connection,
+                &format!("it did not answer HELLO within {}", spell(self.host.timeout)),
+                now,
+            );
         }
         let withdrawn = self.slot(connection).is_some_and(|slot| slot.withdraw(id));
         if withdrawn {

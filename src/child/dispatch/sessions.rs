@@ -200,8 +200,7 @@ impl Dispatch {
         if self.has_calmed_down(requester, now) {
             self.forgive(requester);
         }
-        self.account(requester)
-            .is_some_and(|account| matches!(account.way, Way::Own | Way::Waiting | Way::Turned))
+        self.account(requester).is_some_and(|account| matches!(account.way, Way::Own | Way::Waiting | Way::Turned))
     }
 
     /// Whether a requester that sends no more, and may be gone, waits for a reply that may never come.

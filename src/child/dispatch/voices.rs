@@ -104,9 +104,7 @@ impl Dispatch {
         let old = std::mem::replace(&mut account.aside_mut().voice, voice);
         self.queue.speak(requester, voice);
         let refusal = match self.reach.standing() {
-            pool::Standing::Dead => {
-                Some((Failure::Lost, format!("it cannot be reached ({})", self.reach.reason())))
-            }
+            pool::Standing::Dead => Some((Failure::Lost, format!("it cannot be reached ({})", self.reach.reason()))),
             _ if self.queue.len() >= self.host.queue as usize => {
                 Some((Failure::Busy, format!("{} requests wait for a connection already", self.queue.len())))
             }
@@ -237,4 +235,3 @@ impl Dispatch {
 fn speaks(slot: &Slot) -> Voice {
     slot.turning.unwrap_or(slot.voice)
 }
-

@@ -153,7 +153,9 @@ impl ReplyMachine {
                 self.simple(Simple::new(kind), &bytes[1..], 1)
             }
             b'.' => self.begin_end(&bytes[1..]),
-            b'>' if self.open.is_empty() && !self.pushes => Err("push message on a connection that subscribed to nothing"),
+            b'>' if self.open.is_empty() && !self.pushes => {
+                Err("push message on a connection that subscribed to nothing")
+            }
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => {
                 self.attributed = false;
                 self.begin_length(kind, &bytes[1..], room - 1)
