@@ -8,7 +8,7 @@ use super::daemon::Daemon;
 use super::units::{age, amount};
 use super::{complain, print};
 use crate::parent::status::{HostStatus, Status};
-use crate::snapshot::SpoolNumbers;
+use crate::snapshot::{Sessions, SpoolNumbers};
 
 /// Longest note in characters; `--json` has all of it.
 const LONGEST_NOTE: usize = 80;
@@ -47,7 +47,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
                 super::exit::SOFTWARE
             }
         },
-        Ok(status) if one => print(&(table(&status) + &status.hosts.iter().map(stored).collect::<String>())),
+        Ok(status) if one => print(&(table(&status) + &status.hosts.iter().map(more).collect::<String>())),
         Ok(status) => print(&table(&status)),
         Err(error) => {
             complain(&error.to_string());
@@ -110,6 +110,13 @@ fn spool(spool: &SpoolNumbers) -> String {
         0 => "0".to_owned(),
         depth => format!("{depth}, {}", age(spool.oldest_s)),
     }
+}
+
+/// What the table has no room for.
+fn more(host: &HostStatus) -> String {
+    let Sessions { open, max } = host.sessions;
+    let sessions = if open > 0 { format!("sessions: {open} of {max} connections open\n") } else { String::new() };
+    sessions + &stored(host)
 }
 
 /// All about the spool in a few lines; nothing if nothing is in it.
@@ -199,6 +206,13 @@ mod tests {
         spool: 42 wait (the first for 3 min), 1 in doubt, 2 held, 3 dead, 0 damaged, 6.6 KiB
         spool: last error: the disk is full
         ");
+    }
+
+    #[test]
+    fn open_sessions_are_told_to_who_asks_for_one_host() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        assert_eq!(more(&status.hosts[0]), "sessions: 2 of 32 connections open\n");
+        assert!(more(&status.hosts[1]).starts_with("spool: "));
     }
 
     #[test]

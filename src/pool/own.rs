@@ -168,10 +168,16 @@ impl Own {
         self.asked
     }
 
+    /// As [`Own::owes`], if it can be counted and no reply has been passed on in part only.
+    #[must_use]
+    pub fn counted(&self) -> Option<usize> {
+        (self.mode == Mode::Strict && !(self.within && self.asked == 0)).then_some(self.asked)
+    }
+
     /// Whether its requester waits for a reply that may never come.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.mode != Mode::Strict || self.owed.iter().any(|debt| debt.act == Act::Waits)
+        self.mode != Mode::Strict || self.owed.iter().any(|debt| matches!(debt.act, Act::Waits | Act::Once))
     }
 
     /// Whether the session is over: nothing is owed, nothing is bound.

@@ -79,6 +79,8 @@ pub struct Aside {
     pub opening: Option<u64>,
     /// Why its requests go nowhere.
     pub turned: Option<Turned>,
+    /// What it is told last, when its own connection owes nothing any more.
+    pub last_words: Option<Vec<u8>>,
 }
 
 /// What is to be done when a requester is owed nothing.

@@ -147,9 +147,7 @@ impl Session {
             Poll::Ready(io::Result::Ok(count))
         });
         match polled {
-            Poll::Pending if self.worker.stage() == Stage::Retiring && self.is_owed_nothing() => {
-                Poll::Ready(Read::Done)
-            }
+            Poll::Pending if self.worker.stage() == Stage::Retiring => self.retire(),
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_requests()),
             Poll::Ready(Ok(_)) => Poll::Ready(Read::Again),
@@ -158,6 +156,17 @@ impl Session {
                 Poll::Ready(Read::Done)
             }
         }
+    }
+
+    /// The child retires: a requester that is owed nothing is closed. One that waits without a deadline is not waited for.
+    fn retire(&self) -> Poll<Read> {
+        if self.is_owed_nothing() {
+            return Poll::Ready(Read::Done);
+        }
+        if self.worker.with(|dispatch| dispatch.end_waiting(self.requester, Instant::now())) {
+            return Poll::Ready(Read::Again);
+        }
+        Poll::Pending
     }
 
     /// Takes requests from bytes.

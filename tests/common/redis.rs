@@ -19,12 +19,18 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As `start`, with more options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         loop {
             let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
             let process = Command::new("redis-server")
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
                 .args(["--appendonly", "no", "--daemonize", "no", "--protected-mode", "no"])
                 .args(["--maxclients", "4000"])
+                .args(options)
                 .arg("--dir")
                 .arg(dir.path())
                 .arg("--unixsocket")

@@ -73,7 +73,11 @@ impl Dispatch {
     pub fn refuse(&mut self, requester: RequesterId, why: &str) {
         self.intakes.remove(requester.0);
         if self.account(requester).is_some_and(|account| account.standing == Standing::Open) {
-            self.answer(requester, Failure::Refused, why);
+            if self.has_session(requester) {
+                self.refuse_in_session(requester, why);
+            } else {
+                self.answer(requester, Failure::Refused, why);
+            }
             self.close(requester);
         }
     }

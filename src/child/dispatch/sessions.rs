@@ -210,6 +210,16 @@ impl Dispatch {
         bound.and_then(|connection| self.own(connection)).is_some_and(Own::waits)
     }
 
+    /// Ends the session of a requester that waits for a reply that may never come. Returns whether there was one.
+    pub fn end_waiting(&mut self, requester: RequesterId, now: Instant) -> bool {
+        let waits = self.waits_without_end(requester);
+        let connection = self.account(requester).and_then(|account| account.bound);
+        if let Some(connection) = connection.filter(|_| waits) {
+            self.broke(connection, "tieline stops", now);
+        }
+        waits
+    }
+
     /// Whether a requester has a connection of its own.
     #[must_use]
     pub fn has_session(&self, requester: RequesterId) -> bool {
@@ -240,7 +250,13 @@ impl Dispatch {
             rest = after;
         }
         account.in_flight = key(own.owes());
-        if own.is_over() {
+        let is_over = own.is_over();
+        if account.in_flight == 0
+            && let Some(words) = account.aside_mut().last_words.take()
+        {
+            account.answer(&words);
+        }
+        if is_over {
             self.end_session(connection, requester, now);
         }
         self.dirty(requester);
@@ -261,11 +277,29 @@ impl Dispatch {
             }
         }
         if let Some(account) = self.account_mut(requester) {
+            let words = account.aside_mut().last_words.take();
+            account.answer(&words.unwrap_or_default());
             (account.bound, account.in_flight) = (None, 0);
             account.step_back();
         }
         self.close(requester);
         cost
+    }
+
+    /// Tells a requester with a session that its bytes are refused, behind all that its own connection owes it; nothing, if
+    /// that cannot be counted.
+    pub(super) fn refuse_in_session(&mut self, requester: RequesterId, why: &str) {
+        let own = self.account(requester).and_then(|account| account.bound).and_then(|own| self.own(own));
+        let Some(owes) = own.and_then(Own::counted) else { return self.tally.failed(Failure::Refused) };
+        if owes == 0 {
+            return self.answer(requester, Failure::Refused, why);
+        }
+        self.tally.failed(Failure::Refused);
+        let mut words = Vec::new();
+        self.word(Failure::Refused, why, &mut words);
+        if let Some(account) = self.account_mut(requester) {
+            account.aside_mut().last_words = Some(words);
+        }
     }
 
     /// A requester has left: its connection is closed at once, an attempt to open one goes on for nobody.

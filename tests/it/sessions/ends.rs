@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use std::time::Instant;
+
 use nix::sys::signal::Signal;
 
 use super::{MOMENT, ask, cache, connections, requester, send, sessions_open, wait_until_gone, wait_until_there};
@@ -115,12 +117,18 @@ fn a_host_that_is_away_is_said_at_once_and_nothing_of_a_transaction_is_sent_when
 
 #[test]
 fn a_stop_waits_for_no_session() {
-    let (_redis, daemon) = cache("");
-    let (mut one, mut subscriber) = (requester(&daemon), requester(&daemon));
+    let (redis, daemon) = cache("");
+    let (mut one, mut subscriber, mut waiting) = (requester(&daemon), requester(&daemon), requester(&daemon));
     assert_eq!(ask(&mut one, "MULTI"), "+OK\r\n");
     send(&mut subscriber, "SUBSCRIBE a");
     subscriber.reply();
+    send(&mut waiting, "BLPOP l 0");
+    wait_until_there(&redis, " cmd=blpop ");
+    let start = Instant::now();
     daemon.stop();
+    assert!(start.elapsed() < LONG / 2, "it took {:?}", start.elapsed());
+    let answer = String::from_utf8_lossy(&waiting.rest()).into_owned();
+    assert!(answer.starts_with("-CONUNKNOWN ") && answer.contains("tieline stops"), "{answer}");
     assert_eq!(one.rest(), b"");
     assert_eq!(subscriber.rest(), b"");
 }
@@ -137,7 +145,8 @@ fn over_a_restart_a_transaction_is_ended_first_and_voices_are_kept() {
     let text = std::fs::read_to_string(&tab).expect("hosts.tab");
     std::fs::write(&tab, text.trim_end().to_owned() + " window=1000\n").expect("hosts.tab");
     daemon.signal(Signal::SIGHUP);
-    wait_until("another child", || (daemon.try_child("cache")? != old).then_some(()));
+    wait_until("another child", || daemon.children_seen().iter().any(|child| *child != old).then_some(()));
+    wait_until("the handover", || daemon.place().log().contains("handing over").then_some(()));
     assert_eq!(ask(&mut three, "HGETALL none"), "%0\r\n", "handed over, and it speaks RESP3 on");
     assert_eq!(ask(&mut one, "SET k v"), "+QUEUED\r\n", "not handed over while its transaction lasts");
     assert_eq!(ask(&mut one, "EXEC"), "*1\r\n+OK\r\n");

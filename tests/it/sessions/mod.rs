@@ -2,6 +2,7 @@
 
 mod bounds;
 mod ends;
+mod hosts;
 mod python;
 mod state;
 mod tools;
