@@ -8,7 +8,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -84,8 +83,8 @@ impl Daemon {
         serde_json::from_value(value).map_err(|error| self.silent(io::Error::other(error)))
     }
 
-    /// What the daemon answers to `request`, which is a [`Request`] or looks like one.
-    pub(super) fn ask(&mut self, request: &impl Serialize) -> Result<Value, AskError> {
+    /// What the daemon answers to `request`.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Value, AskError> {
         let line = self.exchange(request).map_err(|error| self.silent(error))?;
         match serde_json::from_slice(&line) {
             Ok(Answer::Ok(value)) => Ok(value),
@@ -95,7 +94,7 @@ impl Daemon {
         }
     }
 
-    fn exchange(&mut self, request: &impl Serialize) -> io::Result<Vec<u8>> {
+    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line)?;

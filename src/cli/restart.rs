@@ -12,11 +12,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::daemon::{AskError, Daemon};
 use super::{complain, exit, print};
+use crate::parent::control::Request;
 use crate::parent::status::{RestartFault, RestartStatus};
 
 /// How often to look.
@@ -41,9 +42,8 @@ enum Trouble {
     Gone(AskError),
     #[error("not restarted, generation {generation} serves on:{complaint}")]
     Failed { generation: u64, complaint: String, fault: RestartFault },
-    #[error("the daemon was asked to restart, and has not got to it within {} s; `tieline status` tells when it has",
-        ENDED_WITHIN.as_secs())]
-    NotEnded,
+    #[error("the daemon was asked to restart, and has not got to it yet{because}; `tieline status` tells when it has")]
+    NotEnded { because: String },
     #[error(
         "generation {generation} serves, but {replacing} of {hosts} hosts have not got their new child yet, and the \
         old one serves on: {waiting}"
@@ -58,7 +58,7 @@ impl Trouble {
             Self::Gone(_) => exit::UNAVAILABLE,
             Self::Failed { fault: RestartFault::Configuration, .. } => exit::CONFIG,
             Self::Failed { .. } => exit::SOFTWARE,
-            Self::NotEnded | Self::NotReplaced { .. } => exit::TEMPFAIL,
+            Self::NotEnded { .. } | Self::NotReplaced { .. } => exit::TEMPFAIL,
         }
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
 fn restart(config: Option<&Path>) -> Result<Seen, Trouble> {
     let mut line = Line { config, daemon: Some(Daemon::find(config)?), lost: None };
     let asked = line.ask_restart()?;
-    let ended = line.wait(ENDED_WITHIN, |seen| seen.has_ended(asked))?.ok_or(Trouble::NotEnded)?;
+    let ended = line.wait(ENDED_WITHIN, |seen| seen.has_ended(asked))?.ok_or_else(|| line.not_ended())?;
     if !ended.restart.complaint.is_empty() {
         return Err(ended.failed());
     }
@@ -148,7 +148,7 @@ struct Line<'a> {
 impl Line<'_> {
     /// Gives the number of the restart.
     fn ask_restart(&mut self) -> Result<u64, AskError> {
-        let answer = self.ask(&json!({ "restart": {} }))?;
+        let answer = self.ask(&Request::Restart {})?;
         let number = answer.get("asked").and_then(Value::as_u64);
         number.ok_or_else(|| AskError::Refused(format!("the daemon does not say which restart it begins: {answer}")))
     }
@@ -167,7 +167,7 @@ impl Line<'_> {
 
     /// The status; none if the daemon cannot be reached at the moment.
     fn look(&mut self) -> Result<Option<Seen>, Trouble> {
-        match self.ask(&json!({ "status": { "host": null } })) {
+        match self.ask(&Request::Status { host: None }) {
             Ok(answer) => {
                 self.lost = None;
                 let seen = serde_json::from_value(answer);
@@ -185,7 +185,13 @@ impl Line<'_> {
         }
     }
 
-    fn ask(&mut self, request: &Value) -> Result<Value, AskError> {
+    fn not_ended(&mut self) -> Trouble {
+        let waiting = self.look().ok().flatten().map(|seen| seen.restart.waiting).unwrap_or_default();
+        let because = if waiting.is_empty() { waiting } else { format!(": {waiting}") };
+        Trouble::NotEnded { because }
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Value, AskError> {
         let daemon = match &mut self.daemon {
             Some(daemon) => daemon,
             none => none.insert(Daemon::find(self.config)?),
@@ -196,6 +202,8 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn seen(restart: &Value, hosts: &[(Option<i32>, u64)]) -> Seen {

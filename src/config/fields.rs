@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use tokio_rustls::rustls::pki_types::ServerName;
+
 use super::complaint::{Wrong, quoted};
 use super::nearest::suggest;
 use super::settings::Address;
@@ -133,6 +135,22 @@ pub(super) fn loopback(word: &str) -> Result<SocketAddr, &'static str> {
         _ if address.port() == 0 => Err("its port is 0"),
         _ => Ok(address),
     }
+}
+
+/// Reads a name to be found in a certificate: why it is none completes "cannot be `x`: …".
+pub(super) fn server_name(word: &str) -> Result<String, &'static str> {
+    match ServerName::try_from(word) {
+        Ok(_) => Ok(word.to_owned()),
+        Err(_) => Err("it is neither a DNS name nor an IP address"),
+    }
+}
+
+/// The name or address that the certificate of a host at this address has, if there can be one.
+pub(crate) fn certified_name(address: &Address) -> Option<ServerName<'static>> {
+    let Address::Tcp { host, .. } = address else { return None };
+    // Which interface a link-local address belongs to is no one else's business.
+    let name = host.split('%').next().unwrap_or(host);
+    ServerName::try_from(name.to_owned()).ok()
 }
 
 /// Reads the dialect of a host.

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,7 @@ impl Complaint {
 /// One that is under way.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
+    binary: PathBuf,
     pid: Pid,
     exit: Option<Exit>,
     said: Option<String>,
@@ -80,7 +81,7 @@ impl Rehearsal {
         let pid = Pid::from_raw(i32::try_from(process.id()).map_err(io::Error::other)?);
         let reader = Receiver::from_owned_fd(OwnedFd::from(reader))?;
         tokio::spawn(hear(pid, reader, notes.clone()));
-        Ok(Self { pid, exit: None, said: None, until: now + WITHIN, overdue: false })
+        Ok(Self { binary: binary.to_owned(), pid, exit: None, said: None, until: now + WITHIN, overdue: false })
     }
 
     /// What it said, once it says no more.
@@ -126,18 +127,23 @@ impl Rehearsal {
     /// What came of it, once it is over: the version that is fit.
     pub(super) fn verdict(&self) -> Option<Result<String, Complaint>> {
         let (exit, said) = (self.exit?, self.said.as_deref()?.trim());
+        // Whoever tells it says again who speaks.
+        let said = said.strip_prefix("tieline: ").unwrap_or(said);
         let fit = said.lines().next_back().and_then(|line| line.strip_prefix(FIT));
+        let binary = self.binary.display();
         Some(match (exit, fit) {
             _ if self.overdue => {
                 let within = WITHIN.as_secs();
-                Err(Complaint::about_binary(format!("the rehearsal was not over after {within} s and was killed")))
+                Err(Complaint::about_binary(format!(
+                    "the rehearsal of {binary} was not over after {within} s and was killed"
+                )))
             }
             (Exit::Code(0), Some(version)) => Ok(version.to_owned()),
             (Exit::Code(code), _) if code == i32::from(exit::CONFIG) => {
                 Err(Complaint { fault: RestartFault::Configuration, text: said.to_owned() })
             }
-            (Exit::Code(0), None) => Err(Complaint::about_binary(format!("what it runs is no tieline: {said:?}"))),
-            (exit, _) => Err(Complaint::about_binary(format!("the rehearsal failed: {exit}: {said}"))),
+            (Exit::Code(0), None) => Err(Complaint::about_binary(format!("{binary} is no tieline; it said {said:?}"))),
+            (exit, _) => Err(Complaint::about_binary(format!("the rehearsal of {binary} failed: {exit}: {said}"))),
         })
     }
 }

@@ -68,12 +68,15 @@ pub fn adopt_unix(fd: BorrowedFd<'_>, path: &Path, id: Option<SocketId>) -> Resu
     if !found.file_type().is_socket() || id.is_some_and(|id| id != SocketId::from(&found)) {
         return Err(Unfit::OtherFile { path: path.to_owned() });
     }
-    let mut file = SocketFile::of(path, &found);
     if id.is_none() {
         bound_there(bound.as_pathname(), path)?;
-        file.stay();
     }
     listener.set_nonblocking(true)?;
+    // Not before: dropped, it would remove a file that is somebody else's.
+    let mut file = SocketFile::of(path, &found);
+    if id.is_none() {
+        file.stay();
+    }
     Ok(file)
 }
 
@@ -166,6 +169,7 @@ mod tests {
         let (_fd, _file) = listen_unix(&here, RIGHTS).unwrap();
         let told = adopt_unix(listener.as_fd(), &here, None).unwrap_err().to_string();
         assert!(told.contains("b.sock, not on") && told.contains("a.sock"), "{told}");
+        UnixStream::connect(&here).expect("the other socket keeps its file");
     }
 
     #[test]

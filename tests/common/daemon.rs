@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tieline::dialect::Dialect;
 
 use super::manager::{Passed, Store};
-use super::{LONG, Machine, Process, Requester, wait_until};
+use super::{LONG, Machine, PLACE_VARIABLE, Process, Requester, wait_until};
 
 /// A directory with `tieline.toml` and `hosts.tab`; outlives the daemons that are started in it.
 pub(crate) struct Place {
@@ -99,9 +99,10 @@ impl Place {
         let log = File::options().append(true).create(true).open(self.path("log")).expect("a log");
         let store = Store(passed);
         let process = store
-            .command(env!("CARGO_BIN_EXE_tieline"))
+            .command(&self.binary())
             .args(["run", "--config"])
             .arg(self.path("tieline.toml"))
+            .env(PLACE_VARIABLE, self.path(""))
             .env("NOTIFY_SOCKET", &notify)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -7,6 +7,7 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct Store(pub(crate) Passed);
 impl Store {
     /// A command that finds what is kept at the numbers from 3 on. A shell is needed to learn the process ID before the
     /// command begins; it becomes the command.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         if self.0.is_empty() {
             return Command::new(program);
         }
@@ -35,7 +36,7 @@ impl Store {
             FdMapping { parent_fd, child_fd }
         });
         let mut command = Command::new("sh");
-        command.args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh", program]);
+        command.args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"]).arg(program);
         command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
         command.fd_mappings(mappings.collect()).expect("every number is given once");
         command

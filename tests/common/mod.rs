@@ -3,7 +3,9 @@
 //! Promised: nothing here waits for a fixed time; whatever a test has started is gone when the test is, also after a
 //! panic; every wait is bounded and says what it has waited for.
 
+mod build;
 mod bystander;
+mod ca;
 mod chaos_host;
 mod daemon;
 mod machine;
@@ -13,10 +15,13 @@ mod python;
 mod redis;
 mod requester;
 mod resp;
+mod restart;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use build::Build;
 pub(crate) use bystander::Bystander;
+pub(crate) use ca::{Ca, private};
 pub(crate) use chaos_host::{ChaosHost, name, tag};
 pub(crate) use daemon::{Daemon, Place};
 pub(crate) use machine::{Machine, raise_file_limit};
@@ -25,6 +30,7 @@ pub(crate) use process::Process;
 pub(crate) use python::python_venv;
 pub(crate) use redis::{Redis, run};
 pub(crate) use requester::{Requester, encode, encode_command, wait_for_service};
+pub(crate) use restart::{PLACE_VARIABLE, host, pids};
 
 /// As long as any single step of a test may take on a slow and busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

@@ -10,6 +10,14 @@ use nix::unistd::Pid;
 pub(crate) struct Process(pub(crate) i32);
 
 impl Process {
+    /// All that there are now.
+    pub(crate) fn all() -> Vec<Process> {
+        let entries = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+        let mut all: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        all.sort_unstable();
+        all.into_iter().map(Process).collect()
+    }
+
     /// Sends a signal. After SIGSTOP it waits until every thread has stopped: kill(2) does not.
     pub(crate) fn signal(self, signal: Signal) {
         kill(Pid::from_raw(self.0), signal).unwrap_or_else(|e| panic!("signal to {self:?}: {e}"));
@@ -48,6 +56,36 @@ impl Process {
     pub(crate) fn command_line(self) -> String {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.0)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
+    }
+
+    /// Whether it was started with this variable, `NAME=value`. A zombie has none.
+    pub(crate) fn has_in_environment(self, variable: &str) -> bool {
+        let bytes = fs::read(format!("/proc/{}/environ", self.0)).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).any(|each| each == variable.as_bytes())
+    }
+
+    /// Whether it has ended and nobody has asked how.
+    pub(crate) fn is_zombie(self) -> bool {
+        self.status_of("State").is_some_and(|state| state.starts_with('Z'))
+    }
+
+    /// Who started it, or took it over.
+    pub(crate) fn parent(self) -> Option<Process> {
+        self.status_of("PPid")?.parse().ok().map(Process)
+    }
+
+    /// What its descriptors refer to, in the order of their numbers.
+    pub(crate) fn descriptors(self) -> Vec<String> {
+        let path = format!("/proc/{}/fd", self.0);
+        let entries = fs::read_dir(&path).unwrap_or_else(|e| panic!("{path}: {e}")).flatten();
+        let mut all: Vec<(i32, String)> = entries
+            .filter_map(|entry| {
+                let target = fs::read_link(entry.path()).ok()?;
+                Some((entry.file_name().to_str()?.parse().ok()?, target.display().to_string()))
+            })
+            .collect();
+        all.sort();
+        all.into_iter().map(|(number, target)| format!("{number} {target}")).collect()
     }
 
     /// Kilobytes that belong to it alone.

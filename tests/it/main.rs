@@ -13,6 +13,8 @@ mod dead;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod greeting;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;
@@ -22,6 +24,10 @@ mod lives;
 mod mistakes;
 #[cfg(test)]
 mod redis;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
@@ -40,3 +46,5 @@ mod spool_links;
 mod spool_tools;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod tls;

@@ -80,6 +80,7 @@ impl Dispatch {
         owes_nothing.then(|| Parcel::Connection {
             dialect: self.host.dialect,
             address: self.host.address.clone(),
+            opening: crate::config::opening(&self.host),
             proven: slot.proven,
         })
     }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 pub use self::inlet::{Arrival, Inlet};
 pub use self::outlet::{Berth, NobodyThere, Outlet};
@@ -23,6 +23,7 @@ use super::worker::Worker;
 use crate::config::Address;
 use crate::dialect::{Dialect, Voice};
 use crate::pool::connection;
+use crate::requester::may_come;
 use crate::requester::session::Session;
 use crate::system::stream::Stream;
 
@@ -53,6 +54,9 @@ pub enum Parcel {
         dialect: Dialect,
         /// Where it leads, as configured.
         address: Address,
+        /// The options by which it was opened, as `config::opening` has them.
+        #[serde(default)]
+        opening: Vec<String>,
         /// Whether it has given a reply.
         #[serde(default)]
         proven: bool,
@@ -105,12 +109,17 @@ fn adopt(worker: &Rc<Worker>, arrival: Arrival) {
         Parcel::Requester { deferred: true, .. } if worker.spooler().is_none() => {
             warn!("a deferred requester was handed over, and this host has no deferred requests any more; closed");
         }
+        Parcel::Requester { .. } if !worker.look(|dispatch| may_come(&dispatch.host().allow, &stream)) => {
+            info!("a requester that was handed over is not in `allow` any more; closed");
+        }
         Parcel::Requester { deferred, voice, notes, .. } => {
             let session = Session::adopt(worker, stream, deferred, unread);
             worker.with(|dispatch| dispatch.remember(session.requester(), voice, &notes));
             tokio::task::spawn_local(session);
         }
-        Parcel::Connection { address, proven, .. } => connection::adopt(worker, stream, &address, proven),
+        Parcel::Connection { address, opening, proven, .. } => {
+            connection::adopt(worker, stream, &address, &opening, proven);
+        }
     }
 }
 

@@ -19,6 +19,10 @@ fn plan(name: &str) -> Heritage {
     }
 }
 
+fn first_start(plans: Vec<Heritage>, now: Instant) -> Table {
+    Table::inherit(reconcile(Vec::new(), plans, &build(1)), build(1), 1, None, now).0
+}
+
 fn build(size: u64) -> Build {
     let binary = serde_json::json!({ "device": 1, "inode": 1, "size": size, "changed": [1, 1] });
     Build { version: "1".into(), binary: serde_json::from_value(binary).unwrap() }
@@ -27,9 +31,9 @@ fn build(size: u64) -> Build {
 /// What is inherited of `names`, all with a child.
 fn inherited(names: &[&str]) -> Vec<HostBequest> {
     let now = Instant::now();
-    let mut table = Table::new(names.iter().map(|name| plan(name)).collect(), build(1), 1, None, now);
+    let mut table = first_start(names.iter().map(|name| plan(name)).collect(), now);
     for (at, pid) in (0..names.len()).zip(10..) {
-        for event in [Event::Boot, Event::Started { pid }, Event::Ready { pid }] {
+        for event in [Event::Started { pid }, Event::Ready { pid }] {
             table.apply(HostId(at), event, now);
         }
     }
@@ -86,7 +90,7 @@ fn what_a_child_goes_by_replaces_it() {
 
 #[test]
 fn a_host_without_a_child_is_judged_by_what_it_would_have_been_started_with() {
-    let table = Table::new(vec![plan("a")], build(1), 1, None, Instant::now());
+    let table = first_start(vec![plan("a")], Instant::now());
     let fate = |plan, size| words(&reconcile(table.bequeath(Instant::now()), vec![plan], &build(size))).remove(0);
     assert_eq!(fate(plan("a"), 1), "keep a");
     assert_eq!(fate(plan("a"), 2), "replace a");

@@ -238,14 +238,14 @@ impl Parent {
         for (reply, host, why) in self.relays.failed(now) {
             self.no_answer(reply, host, why);
         }
-        if !self.manager.is_ready() && !self.table.is_stopping() && (self.table.is_settled() || now >= self.ready_by) {
+        if self.manager.owes_ready() && !self.table.is_stopping() && (self.table.is_settled() || now >= self.ready_by) {
             self.manager.ready();
         }
         self.manager.counts(self.table.counts(now));
     }
 
     fn next_wake(&self) -> Instant {
-        let is_due = !self.manager.is_ready() && !self.table.is_stopping();
+        let is_due = self.manager.owes_ready() && !self.table.is_stopping();
         let ready_by = Some(self.ready_by).filter(|_| is_due);
         let beat = self.beat.map(|(_, next)| next);
         let restart = self.restart.next_tick();

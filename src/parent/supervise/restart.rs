@@ -215,12 +215,12 @@ impl Parent {
     /// Nothing comes of the restart that is under way.
     pub(super) fn give_restart_up(&mut self) {
         match std::mem::take(&mut self.restart.step) {
-            Step::Rehearsing { rehearsal, .. } => {
+            Step::Rehearsing { rehearsal, .. } if !rehearsal.is_gone() => {
                 rehearsal.kill();
                 self.restart.killed.push(rehearsal);
             }
             Step::Pausing { desk: Some(desk), .. } => self.serve_control(desk),
-            Step::Idle | Step::Pausing { .. } => {}
+            Step::Idle | Step::Rehearsing { .. } | Step::Pausing { .. } => {}
         }
     }
 

@@ -30,7 +30,18 @@ pub(crate) struct Manager {
     socket: Option<UnixDatagram>,
     keeps: bool,
     told: String,
-    is_ready: bool,
+    said: Said,
+}
+
+/// What was said last of being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Nothing, by this image.
+    Nothing,
+    /// `READY=1`.
+    Ready,
+    /// `RELOADING=1`.
+    Reloading,
 }
 
 impl Manager {
@@ -48,7 +59,7 @@ impl Manager {
             socket,
             keeps: has_store(std::env::var("FDSTORE").ok().as_deref()),
             told: String::new(),
-            is_ready: false,
+            said: Said::Nothing,
         }
     }
 
@@ -60,18 +71,19 @@ impl Manager {
     /// Every host that starts with the parent is served now; after [`Manager::reloading`]: the restart has ended, one way
     /// or the other.
     pub(super) fn ready(&mut self) {
-        self.is_ready = true;
+        self.said = Said::Ready;
         self.tell(&NotifyState::Ready);
     }
 
-    /// Whether [`Manager::ready`] has been said, and no restart has begun since.
-    pub(super) fn is_ready(&self) -> bool {
-        self.is_ready
+    /// Whether [`Manager::ready`] is to be said once all are served: not after a restart has begun, for then it is said
+    /// by the next image, or when the restart has failed.
+    pub(super) fn owes_ready(&self) -> bool {
+        self.said == Said::Nothing
     }
 
     /// A restart begins; it ends with [`Manager::ready`], said by this image or by the next.
     pub(super) fn reloading(&mut self) {
-        self.is_ready = false;
+        self.said = Said::Reloading;
         match NotifyState::monotonic_usec_now() {
             // In one datagram, as systemd demands from version 253 on.
             Ok(now) => self.send(&format!("{}\n{now}\n", NotifyState::Reloading), None),
@@ -174,7 +186,7 @@ mod tests {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        (Manager { socket: Some(ours), keeps: true, told: String::new(), is_ready: false }, theirs)
+        (Manager { socket: Some(ours), keeps: true, told: String::new(), said: Said::Nothing }, theirs)
     }
 
     fn hear(socket: &UnixDatagram) -> String {
@@ -186,15 +198,15 @@ mod tests {
     #[test]
     fn a_restart_is_announced_with_its_time_in_one_datagram_and_ends_with_ready() {
         let (mut manager, heard) = manager();
+        assert!(manager.owes_ready());
         manager.ready();
         assert_eq!(hear(&heard), "READY=1\n");
         manager.reloading();
-        assert!(!manager.is_ready());
+        assert!(!manager.owes_ready(), "not before the restart has ended");
         let told = hear(&heard);
         let time = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.strip_suffix('\n'));
         assert!(time.is_some_and(|time| time.parse::<u64>().is_ok_and(|time| time > 0)), "{told}");
         manager.ready();
-        assert!(manager.is_ready());
         assert_eq!(hear(&heard), "READY=1\n");
     }
 
@@ -214,7 +226,7 @@ mod tests {
         assert!(!manager.keep("far.sock", heard.as_fd()));
         manager.forget("far.sock");
         assert!(heard.recv(&mut [0; 1]).is_err());
-        manager = Manager { socket: None, keeps: true, told: String::new(), is_ready: false };
+        manager = Manager { socket: None, keeps: true, told: String::new(), said: Said::Nothing };
         assert!(!manager.keeps() && !manager.keep("far.sock", heard.as_fd()));
     }
 

@@ -7,6 +7,7 @@
 //! nothing is started, and every child is either gone or killed by the end of its time.
 //!
 //! - [`entry`] — one host: the life of its newest child, and its predecessors
+//! - `event` — what happens, and what is to be done
 //! - [`child`] — one child: where it stands
 //! - [`made`] — what a child was started with
 //! - [`restart`] — when a child that died is started again
@@ -15,6 +16,7 @@
 pub(crate) mod bequest;
 pub(crate) mod child;
 pub(crate) mod entry;
+mod event;
 pub(crate) mod made;
 pub(crate) mod restart;
 #[cfg(test)]
@@ -23,12 +25,10 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use super::reconcile::Fate;
-use crate::heritage::Heritage;
-use crate::snapshot::Snapshot;
 use bequest::HostBequest;
 use entry::{Entry, State};
+pub(crate) use event::{Action, Event, Todo};
 use made::Build;
-use restart::Exit;
 
 /// Successors that are started at a time: one whose predecessor serves on can wait for its turn.
 pub(crate) const AT_ONCE: usize = 4;
@@ -40,116 +40,6 @@ const LATE: Duration = Duration::from_secs(1);
 /// not configured any more come last, until their children are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) usize);
-
-/// What happened to a host or one of its children. What comes from a child that is not known, or that this child may
-/// not say at this time, changes nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Event {
-    /// The parent has begun.
-    Boot,
-    /// A requester waits at a host without a child.
-    Wanted,
-    /// A child was started, of the entry's plan.
-    Started {
-        /// Its process ID.
-        pid: i32,
-    },
-    /// The child could not be started.
-    NotStarted {
-        /// Why, for people.
-        reason: String,
-    },
-    /// The newest child accepts requesters.
-    Ready {
-        /// Which child.
-        pid: i32,
-    },
-    /// The host could be reached, or no longer.
-    Reach {
-        /// The child that serves.
-        pid: i32,
-        /// Whether it is up.
-        up: bool,
-        /// Why not, for people.
-        reason: String,
-    },
-    /// The child says whether deferred transactions wait.
-    Backlog {
-        /// The child that serves.
-        pid: i32,
-        /// Whether there are any.
-        waiting: bool,
-    },
-    /// The child that serves was asked for a snapshot.
-    Asked {
-        /// The number of the question.
-        ask: u64,
-    },
-    /// A child answered. From one that serves no more only its counters are taken.
-    Answered {
-        /// Which child.
-        pid: i32,
-        /// The number of the question.
-        ask: u64,
-        /// The answer.
-        snapshot: Box<Snapshot>,
-    },
-    /// A child exits now, and tells its last numbers.
-    Farewell {
-        /// Which child.
-        pid: i32,
-        /// Its numbers.
-        snapshot: Box<Snapshot>,
-    },
-    /// The newest child is about to die of this.
-    LastWords {
-        /// Which child.
-        pid: i32,
-        /// For people.
-        text: String,
-    },
-    /// A child is gone.
-    Exited {
-        /// Which child.
-        pid: i32,
-        /// In which way.
-        exit: Exit,
-    },
-}
-
-/// What is to be done for a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Action {
-    /// For which one.
-    pub(crate) host: HostId,
-    /// What.
-    pub(crate) todo: Todo,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Todo {
-    /// Start a child of the entry's plan; to be answered by [`Event::Started`] or [`Event::NotStarted`] before anything
-    /// else is told to the table, and before it is written down.
-    Spawn,
-    /// Watch the listeners; the first requester is [`Event::Wanted`].
-    Watch,
-    /// Tell the child that its successor is ready. A child may be told so again after a restart of the parent.
-    HandOver {
-        /// Which child.
-        pid: i32,
-    },
-    /// Ask the child to retire (SIGTERM).
-    Retire {
-        /// Which child.
-        pid: i32,
-    },
-    /// End the child (SIGKILL).
-    Kill {
-        /// Which child.
-        pid: i32,
-    },
-}
 
 /// What holds for all entries.
 #[derive(Debug)]
@@ -172,20 +62,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table of hosts without any child; `plans` are what their children are started with.
-    pub(crate) fn new(
-        plans: Vec<Heritage>,
-        build: Build,
-        generation: u64,
-        patience: Option<Duration>,
-        now: Instant,
-    ) -> Self {
-        let entries = plans.into_iter().map(Entry::new).collect();
-        Self { entries, rules: Rules { build, generation, patience, stopping: false }, last_tick: now }
-    }
-
-    /// A table that goes on where another one ended: each host has the fate that was decided for it. The actions are
-    /// those of all hosts; [`Event::Boot`] is not needed.
+    /// A table that goes on where another one ended, or a first one: each host has the fate that was decided for it. The
+    /// actions are what is to be done first.
     pub(crate) fn inherit(
         fates: Vec<Fate>,
         build: Build,
@@ -193,7 +71,8 @@ impl Table {
         patience: Option<Duration>,
         now: Instant,
     ) -> (Self, Vec<Action>) {
-        let mut table = Self::new(Vec::new(), build, generation, patience, now);
+        let rules = Rules { build, generation, patience, stopping: false };
+        let mut table = Self { entries: Vec::new(), rules, last_tick: now };
         let mut actions = Vec::new();
         for (at, fate) in fates.into_iter().enumerate() {
             let (entry, todos) = Entry::inherit(fate, now);

@@ -4,11 +4,12 @@ mod model;
 mod replacing;
 
 use super::entry::ANSWER_WITHIN;
-use super::restart::{FIRST, HEALTHY, LONGEST};
+use super::restart::{Exit, FIRST, HEALTHY, LONGEST};
 use super::*;
 use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings, Start};
 use crate::dialect::Dialect;
-use crate::snapshot::{Outcomes, Reach};
+use crate::heritage::Heritage;
+use crate::snapshot::{Outcomes, Reach, Snapshot};
 use child::GRACE;
 use nix::sys::signal::Signal;
 
@@ -44,12 +45,14 @@ fn build(size: u64) -> Build {
     Build { version: format!("1.{size}"), binary: serde_json::from_value(binary).unwrap() }
 }
 
-fn table(hosts: Vec<HostSettings>, patience: Option<Duration>, now: Instant) -> Table {
-    Table::new(hosts.into_iter().map(plan).collect(), build(1), 1, patience, now)
+/// A first start: the table, and what is to be done first.
+fn table(hosts: Vec<HostSettings>, patience: Option<Duration>, now: Instant) -> (Table, Vec<Action>) {
+    let fates = crate::parent::reconcile::reconcile(Vec::new(), hosts.into_iter().map(plan).collect(), &build(1));
+    Table::inherit(fates, build(1), 1, patience, now)
 }
 
 /// At most one thing is to be done.
-fn only(actions: Vec<Action>) -> Option<Todo> {
+fn only(actions: &[Action]) -> Option<Todo> {
     assert!(actions.len() <= 1, "{actions:?}");
     actions.first().map(|action| action.todo)
 }
@@ -57,24 +60,31 @@ fn only(actions: Vec<Action>) -> Option<Todo> {
 /// A table of one host, its clock, and shorthands for the events of a child.
 struct One {
     table: Table,
+    first: Vec<Action>,
     now: Instant,
 }
 
 impl One {
     fn new(start: Start, patience: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self { table: table(vec![host("a", start)], patience, now), now }
+        let (table, first) = table(vec![host("a", start)], patience, now);
+        Self { table, first, now }
+    }
+
+    /// What is to be done first.
+    fn boot(&mut self) -> Option<Todo> {
+        only(&std::mem::take(&mut self.first))
     }
 
     fn serving() -> Self {
         let mut one = Self::new(Start::Boot, None);
-        assert_eq!(one.apply(Event::Boot), Some(Todo::Spawn));
+        assert_eq!(one.boot(), Some(Todo::Spawn));
         one.start();
         one
     }
 
     fn apply(&mut self, event: Event) -> Option<Todo> {
-        only(self.table.apply(A, event, self.now))
+        only(&self.table.apply(A, event, self.now))
     }
 
     fn start(&mut self) {
@@ -172,7 +182,7 @@ fn other_signals_and_deaths_before_ready_are_crashes() {
 #[test]
 fn a_child_that_cannot_be_started_is_tried_again_with_rests() {
     let mut one = One::new(Start::Boot, None);
-    one.apply(Event::Boot);
+    one.boot();
     assert!(!one.table.is_settled());
     one.apply(Event::NotStarted { reason: "no memory".into() });
     assert!(one.table.is_settled(), "nobody waits for it for ever");
@@ -183,7 +193,7 @@ fn a_child_that_cannot_be_started_is_tried_again_with_rests() {
 #[test]
 fn a_demand_host_has_no_child_until_a_requester_comes_and_again_after_it_was_idle() {
     let mut one = One::new(Start::Demand, None);
-    assert_eq!(one.apply(Event::Boot), Some(Todo::Watch));
+    assert_eq!(one.boot(), Some(Todo::Watch));
     assert!(one.table.is_settled(), "nobody waits for a child that nobody wants");
     assert_eq!(one.state(), State::Idle);
     assert_eq!(one.apply(Event::Wanted), Some(Todo::Spawn));
@@ -197,7 +207,7 @@ fn a_demand_host_has_no_child_until_a_requester_comes_and_again_after_it_was_idl
 #[test]
 fn a_demand_host_whose_child_crashes_rests_before_it_is_watched_again() {
     let mut one = One::new(Start::Demand, None);
-    one.apply(Event::Boot);
+    one.boot();
     one.apply(Event::Wanted);
     one.start();
     assert_eq!(one.exit(CRASH), None);
@@ -253,7 +263,7 @@ fn a_child_that_does_not_answer_hangs_and_one_late_answer_mends_it() {
 fn with_a_watchdog_a_silent_child_is_killed_and_started_again_after_a_rest() {
     let patience = Duration::from_secs(10);
     let mut one = One::new(Start::Boot, Some(patience));
-    one.apply(Event::Boot);
+    one.boot();
     one.start();
     one.after(patience / 2);
     one.apply(Event::Asked { ask: 1 });
@@ -268,7 +278,7 @@ fn with_a_watchdog_a_silent_child_is_killed_and_started_again_after_a_rest() {
 fn a_parent_that_slept_itself_blames_no_child() {
     let patience = Duration::from_secs(10);
     let mut one = One::new(Start::Boot, Some(patience));
-    one.apply(Event::Boot);
+    one.boot();
     one.start();
     one.apply(Event::Asked { ask: 1 });
     assert_eq!(one.after(patience * 5), [], "the answer may lie unread");
@@ -303,9 +313,8 @@ fn a_stop_ends_a_rest() {
 fn hosts_are_counted_by_how_they_are() {
     let now = Instant::now();
     let hosts = ["a", "b", "c"].map(|name| host(name, Start::Boot)).to_vec();
-    let mut table = table(hosts, None, now);
+    let (mut table, _) = table(hosts, None, now);
     for (at, pid) in [(0, 10), (1, 11), (2, 12)] {
-        table.apply(HostId(at), Event::Boot, now);
         table.apply(HostId(at), Event::Started { pid }, now);
         table.apply(HostId(at), Event::Ready { pid }, now);
     }
@@ -317,7 +326,7 @@ fn hosts_are_counted_by_how_they_are() {
 #[test]
 fn a_backlog_starts_the_child_of_a_host_that_waits_for_requesters() {
     let mut one = One::new(Start::Demand, None);
-    assert_eq!(one.apply(Event::Boot), Some(Todo::Watch));
+    assert_eq!(one.boot(), Some(Todo::Watch));
     assert!(!one.table.get(A).unwrap().knows_backlog(), "nobody has told: who watches has to look at the disk");
     assert_eq!(one.apply(Event::Wanted), Some(Todo::Spawn));
     one.start();
@@ -335,7 +344,7 @@ fn a_backlog_starts_the_child_of_a_host_that_waits_for_requesters() {
 #[test]
 fn after_a_crash_it_is_unknown_whether_requests_are_stored() {
     let mut one = One::new(Start::Demand, None);
-    one.apply(Event::Boot);
+    one.boot();
     one.apply(Event::Wanted);
     one.start();
     one.apply(Event::Backlog { pid: 7, waiting: false });

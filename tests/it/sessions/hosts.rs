@@ -14,7 +14,7 @@ fn wait_is_about_what_its_requester_wrote_over_shared_connections() {
     let (redis, daemon) = cache("");
     let (_, port) =
         redis.address().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).expect("a port");
-    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+    let replica = Redis::start_with("--port", &["--replicaof", "127.0.0.1", &port]);
     let mut one = requester(&daemon);
     wait_until("the replica follows", || {
         ask(&mut one, "SET k 1");

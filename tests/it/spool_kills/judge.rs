@@ -11,31 +11,31 @@ use super::requesters::Told;
 const RECORDED: usize = 64;
 
 /// All that is known of a run.
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     /// What each requester was told, in the order in which it was accepted.
-    pub(super) acknowledged: Vec<Vec<(u64, Told)>>,
+    pub(crate) acknowledged: Vec<Vec<(u64, Told)>>,
     /// Place in the list and tag of every arrival of a deferred request.
-    pub(super) arrivals: Vec<(u64, u64)>,
+    pub(crate) arrivals: Vec<(u64, u64)>,
     /// Places in the list at which a process was killed or the host went away, in order.
-    pub(super) breaks: Vec<u64>,
+    pub(crate) breaks: Vec<u64>,
     /// First tries that can have been in doubt at a break.
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
     /// Replays on their way at once.
-    pub(super) window: usize,
+    pub(crate) window: usize,
 }
 
 /// What a run has shown, in numbers.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
-    pub(super) replies: usize,
-    pub(super) delayed: usize,
-    pub(super) repeated: usize,
-    pub(super) most_repeated_after_a_break: usize,
+pub(crate) struct Figures {
+    pub(crate) replies: usize,
+    pub(crate) delayed: usize,
+    pub(crate) repeated: usize,
+    pub(crate) most_repeated_after_a_break: usize,
 }
 
 impl Evidence {
     /// Judges it all.
-    pub(super) fn judge(&self) -> Figures {
+    pub(crate) fn judge(&self) -> Figures {
         let (first, last) = (self.places(false), self.places(true));
         for acknowledged in &self.acknowledged {
             assert_arrived_in_order(acknowledged, &first);

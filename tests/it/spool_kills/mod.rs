@@ -3,8 +3,8 @@
 //!
 //! The number of kills is `TIELINE_KILLS`, else 200, shared between a few daemons side by side.
 
-mod judge;
-mod requesters;
+pub(crate) mod judge;
+pub(crate) mod requesters;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

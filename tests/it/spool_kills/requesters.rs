@@ -11,13 +11,13 @@ use tieline::dialect::Dialect;
 use crate::common::{Requester, encode, tag};
 
 /// Tags of one requester; far more than one can send.
-pub(super) const TAGS: u64 = 1 << 32;
+pub(crate) const TAGS: u64 = 1 << 32;
 /// Most requests that are sent before an answer is read.
 const BURST: u64 = 4;
 
 /// What a deferred requester was told of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// The host's reply.
     Reply,
     /// It is stored, under this ID.
@@ -59,7 +59,7 @@ fn exchange(requester: &mut Requester, tags: std::ops::Range<u64>, acknowledged:
 }
 
 /// On a healthy disk there are two answers and no other.
-fn judge(answer: &str, number: u64) -> Told {
+pub(crate) fn judge(answer: &str, number: u64) -> Told {
     let id = answer.strip_prefix("con_delayed:").map(|id| id.parse().expect("an ID"));
     let own = answer.matches(&tag(number)).count() == 2 && answer.matches('<').count() == 2;
     assert!(id.is_some() || own, "deferred request {number} was answered {answer:?}");
