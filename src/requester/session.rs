@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::{Flow, Intake, Standing};
 use crate::child::dispatch::Dispatch;
-use crate::child::handing::{Berth, NobodyThere, Parcel};
+use crate::child::handing::{Berth, NobodyThere};
 use crate::child::worker::{Stage, Worker};
 use crate::dialect::{Dialect, Wish};
 use crate::system::stream::{ReadHalf, Stream};

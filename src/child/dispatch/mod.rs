@@ -9,19 +9,21 @@
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
 //! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and `early` are what the spool adds;
-//! `sessions` are of those whose commands bind a connection, and `voices` the protocol's versions.
+//! `sessions`, `turned` and `parting` are of those whose commands bind a connection, and `voices` the protocol's versions.
 
 mod breaks;
 mod connections;
 mod deferred;
 mod early;
 mod expiry;
+mod parting;
 mod replies;
 mod requesters;
 mod requests;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod turned;
 mod voices;
 
 use std::time::{Duration, Instant};

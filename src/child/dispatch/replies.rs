@@ -83,7 +83,7 @@ impl Dispatch {
         };
         let Some(requester) = transaction.requester else {
             if let Some(deferral) = transaction.deferral {
-                self.answered_aside(connection, *deferral, &[&held[..], piece].concat(), now);
+                self.answered_aside(connection, &deferral, &[&held[..], piece].concat(), now);
             }
             return;
         };

@@ -6,24 +6,18 @@
 //!                                │ none free, or none to be had: the command is answered busy or lost ─────────▶ shared
 //! ```
 //!
-//! What was answered busy or lost had not been sent, and neither must be what its requester had already sent behind it:
-//! the rest of a transaction of the host's, what was meant for another database or user. Such a requester is *turned*
-//! away: whatever it sends is answered with the same failure, until the transaction has ended, or it tries again, or has
-//! been silent for a second; at most for `timeout`.
+//! Who is not given one is in `turned`, and how sessions end in `parting`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Cost, Dispatch, Place};
-use crate::child::handing::Parcel;
+use super::turned::is_transaction;
+use super::{Dispatch, Place};
 use crate::dialect::{Act, Failure, Voice};
-use crate::pool::{self, Loss, Own};
-use crate::requester::{Account, Pending, Turned, Way};
+use crate::pool::{self, Own};
+use crate::requester::{Account, Pending, Way};
 use crate::work::{ConnectionId, RequesterId, key};
-
-/// A requester that was turned away and then silent for so long has read why.
-const SILENCE: Duration = Duration::from_secs(1);
 
 /// Bytes of what a requester may say about itself, each time.
 const LONGEST_NOTE: usize = 256;
@@ -35,7 +29,7 @@ const NOTES: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     /// The attempts to open a connection, with who waits for it; nobody, if that one has left.
-    opening: BTreeMap<u64, Option<RequesterId>>,
+    pub(super) opening: BTreeMap<u64, Option<RequesterId>>,
     /// Attempts that nobody has begun.
     to_open: VecDeque<u64>,
     next: u64,
@@ -100,23 +94,6 @@ impl Dispatch {
         self.dirty(requester);
     }
 
-    /// A request of somebody that goes another way than most.
-    pub(super) fn request_aside(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
-        match self.account(requester).map(|account| account.way) {
-            Some(Way::Own) => self.send_own(requester, Act::Plain, request),
-            Some(Way::Turned) if !self.has_calmed_down(requester, now) && !is_nothing(self, request) => {
-                self.answer_turned(requester, now);
-            }
-            Some(Way::Turned) => {
-                if self.has_calmed_down(requester, now) {
-                    self.forgive(requester);
-                }
-                self.request_shared(requester, request, now);
-            }
-            _ => self.request_shared(requester, request, now),
-        }
-    }
-
     /// Does what is pending for a requester that is owed nothing.
     pub(super) fn do_pending(&mut self, requester: RequesterId, now: Instant) {
         let Some(account) = self.account_mut(requester) else { return };
@@ -167,65 +144,6 @@ impl Dispatch {
         }
     }
 
-    /// What a successor must know of a requester to go on with it.
-    #[must_use]
-    pub fn parcel_of_requester(&self, requester: RequesterId, unread: usize) -> Option<Parcel> {
-        let account = self.account(requester)?;
-        let notes = account.aside().map_or(&[][..], |aside| &aside.notes);
-        Some(Parcel::Requester {
-            dialect: self.host.dialect,
-            deferred: account.way == Way::Deferred,
-            unread: unread as u64,
-            voice: account.voice(),
-            notes: notes.iter().map(|note| String::from_utf8_lossy(note).into_owned()).collect(),
-        })
-    }
-
-    /// What a predecessor knew of a requester that has joined just now.
-    pub fn remember(&mut self, requester: RequesterId, voice: Voice, notes: &[String]) {
-        let Some(account) = self.account_mut(requester).filter(|account| account.way == Way::Shared) else { return };
-        if voice == Voice::default() && notes.is_empty() {
-            return;
-        }
-        let aside = account.aside_mut();
-        aside.notes = notes.iter().map(|note| note.as_bytes().into()).collect();
-        aside.voice = voice;
-        account.way = Way::Waiting;
-        account.step_back();
-        self.queue.speak(requester, voice);
-    }
-
-    /// Whether a requester cannot be handed over to a successor now, even when it is owed nothing.
-    pub fn stays(&mut self, requester: RequesterId, now: Instant) -> bool {
-        if self.has_calmed_down(requester, now) {
-            self.forgive(requester);
-        }
-        self.account(requester).is_some_and(|account| matches!(account.way, Way::Own | Way::Waiting | Way::Turned))
-    }
-
-    /// Whether a requester that sends no more, and may be gone, waits for a reply that may never come.
-    #[must_use]
-    pub fn waits_without_end(&self, requester: RequesterId) -> bool {
-        let bound = self.account(requester).filter(|account| account.way == Way::Own).and_then(|account| account.bound);
-        bound.and_then(|connection| self.own(connection)).is_some_and(Own::waits)
-    }
-
-    /// Ends the session of a requester that waits for a reply that may never come. Returns whether there was one.
-    pub fn end_waiting(&mut self, requester: RequesterId, now: Instant) -> bool {
-        let waits = self.waits_without_end(requester);
-        let connection = self.account(requester).and_then(|account| account.bound);
-        if let Some(connection) = connection.filter(|_| waits) {
-            self.broke(connection, "tieline stops", now);
-        }
-        waits
-    }
-
-    /// Whether a requester has a connection of its own.
-    #[must_use]
-    pub fn has_session(&self, requester: RequesterId) -> bool {
-        self.account(requester).is_some_and(|account| account.way == Way::Own)
-    }
-
     /// The host has sent bytes over a connection of somebody's own.
     pub(super) fn received_own(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
         let Some(Place::Own(own)) = self.slots.get_mut(connection.index()) else { return Ok(()) };
@@ -261,57 +179,6 @@ impl Dispatch {
         }
         self.dirty(requester);
         Ok(())
-    }
-
-    /// A connection of somebody's own has ended: what is owed is lost or unknown, and so is what was bound to it.
-    pub(super) fn broke_own(&mut self, own: &Own, reason: &str) -> Cost {
-        let Some(requester) = own.requester else { return Cost::default() };
-        let mut cost = Cost::default();
-        match own.loss() {
-            Loss::Untold => {}
-            Loss::Replies(sent, unsent) => {
-                let why = format!("the connection of its own ended before the reply: {reason}");
-                (0..sent).for_each(|_| self.answer(requester, Failure::Unknown, &why));
-                (0..unsent).for_each(|_| self.answer(requester, Failure::Lost, &why));
-                cost.unknown = sent as u64;
-            }
-        }
-        if let Some(account) = self.account_mut(requester) {
-            let words = account.aside_mut().last_words.take();
-            account.answer(&words.unwrap_or_default());
-            (account.bound, account.in_flight) = (None, 0);
-            account.step_back();
-        }
-        self.close(requester);
-        cost
-    }
-
-    /// Tells a requester with a session that its bytes are refused, behind all that its own connection owes it; nothing, if
-    /// that cannot be counted.
-    pub(super) fn refuse_in_session(&mut self, requester: RequesterId, why: &str) {
-        let own = self.account(requester).and_then(|account| account.bound).and_then(|own| self.own(own));
-        let Some(owes) = own.and_then(Own::counted) else { return self.tally.failed(Failure::Refused) };
-        if owes == 0 {
-            return self.answer(requester, Failure::Refused, why);
-        }
-        self.tally.failed(Failure::Refused);
-        let mut words = Vec::new();
-        self.word(Failure::Refused, why, &mut words);
-        if let Some(account) = self.account_mut(requester) {
-            account.aside_mut().last_words = Some(words);
-        }
-    }
-
-    /// A requester has left: its connection is closed at once, an attempt to open one goes on for nobody.
-    pub(super) fn leave_session(&mut self, account: &Account) {
-        if account.way == Way::Own
-            && let Some(connection) = account.bound
-        {
-            self.retire_connection(connection, "its requester has left");
-        }
-        if let Some(opening) = account.aside().and_then(|aside| aside.opening) {
-            self.sessions.opening.entry(opening).and_modify(|who| *who = None);
-        }
     }
 
     /// How many connections there are for sessions, those that are being opened included.
@@ -406,7 +273,7 @@ impl Dispatch {
     }
 
     /// Sends a request on its requester's own connection.
-    fn send_own(&mut self, requester: RequesterId, act: Act, request: &[u8]) {
+    pub(super) fn send_own(&mut self, requester: RequesterId, act: Act, request: &[u8]) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         let Some(connection) = account.bound else { return };
         let Some(Place::Own(own)) = self.slots.get_mut(connection.index()) else { return };
@@ -428,80 +295,6 @@ impl Dispatch {
             self.retire_connection(connection, "what was bound to it cannot be undone for sure");
         }
     }
-
-    /// Answers why a requester is not given a connection of its own.
-    fn turn_away(&mut self, requester: RequesterId, failure: Failure, why: &str, now: Instant) {
-        let Some(account) = self.account_mut(requester) else { return };
-        let aside = account.aside_mut();
-        aside.opening = None;
-        let Some(Pending::Session { command, act, .. }) = aside.pending.take() else { return };
-        let transaction = act == Act::Multi;
-        let has_followers = transaction || matches!(act, Act::Rules | Act::Raw);
-        if has_followers {
-            let why = format!("it follows {command}, and {why}");
-            aside.turned = Some(Turned { failure, why, transaction, since: now, last: now });
-            account.way = Way::Turned;
-        } else {
-            account.step_back();
-        }
-        self.answer(requester, failure, why);
-    }
-
-    fn answer_turned(&mut self, requester: RequesterId, now: Instant) {
-        let turned = self.account_mut(requester).and_then(|account| account.aside_mut().turned.as_mut());
-        let Some(turned) = turned else { return };
-        turned.last = now;
-        let (failure, why) = (turned.failure, turned.why.clone());
-        self.answer(requester, failure, &why);
-    }
-
-    /// Whether a requester that was turned away must have noticed by now.
-    fn has_calmed_down(&self, requester: RequesterId, now: Instant) -> bool {
-        let turned = self.account(requester).and_then(Account::aside).and_then(|aside| aside.turned.as_ref());
-        turned.is_none_or(|turned| {
-            now.saturating_duration_since(turned.last) >= SILENCE
-                || now.saturating_duration_since(turned.since) >= self.host.timeout
-        })
-    }
-
-    /// A requester is turned away no longer.
-    fn forgive(&mut self, requester: RequesterId) {
-        if let Some(account) = self.account_mut(requester)
-            && account.way == Way::Turned
-        {
-            account.aside_mut().turned = None;
-            account.step_back();
-        }
-    }
-
-    /// A requester without a session wants all forgotten that it said.
-    fn reset(&mut self, requester: RequesterId) {
-        let Some(account) = self.account_mut(requester) else { return };
-        let aside = account.aside_mut();
-        (aside.voice, aside.turned) = (Voice::Two, None);
-        aside.notes.clear();
-        account.step_back();
-        account.answer(b"+RESET\r\n");
-        self.queue.speak(requester, Voice::Two);
-        self.dirty(requester);
-    }
-
-    /// A requester without a session wants to leave.
-    fn farewell(&mut self, requester: RequesterId) {
-        if let Some(account) = self.account_mut(requester) {
-            account.answer(b"+OK\r\n");
-        }
-        self.close(requester);
-    }
-}
-
-fn is_transaction(account: &Account) -> bool {
-    account.aside().and_then(|aside| aside.turned.as_ref()).is_some_and(|turned| turned.transaction)
-}
-
-/// Whether a request does nothing, so that it may be sent whatever its requester believes to be bound.
-fn is_nothing(dispatch: &Dispatch, request: &[u8]) -> bool {
-    dispatch.host.dialect.nothing().is_some_and(|nothing| nothing.eq_ignore_ascii_case(request))
 }
 
 #[cfg(test)]

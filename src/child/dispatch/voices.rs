@@ -135,10 +135,10 @@ impl Dispatch {
     }
 
     /// The whole reply to something that tieline asked in its own name.
-    pub(super) fn answered_aside(&mut self, connection: ConnectionId, deferral: Deferral, reply: &[u8], now: Instant) {
+    pub(super) fn answered_aside(&mut self, connection: ConnectionId, deferral: &Deferral, reply: &[u8], now: Instant) {
         match deferral {
             Deferral::Lesson => self.taught = Taught::Known(Lesson::read(reply).map(Box::new)),
-            Deferral::Turn(voice) => self.turned(connection, voice, reply, now),
+            Deferral::Turn(voice) => self.turned(connection, *voice, reply, now),
             _ => {}
         }
     }

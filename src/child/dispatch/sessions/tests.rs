@@ -2,9 +2,11 @@
 //! requester must see what it would see if it had a Redis connection of its own all the time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::turned::SILENCE;
 use super::*;
 use crate::config::{Address, HostSettings};
 use crate::dialect::{Dialect, Fed, ReplyFramer, RequestFramer, Wish, encode_command, split_inline};
