@@ -232,6 +232,7 @@ fn begin(
     // The worker that has the store waits until nobody can send it anything this way.
     drop(to_store);
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
+    tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
     Ok(())
 }

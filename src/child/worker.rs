@@ -100,6 +100,8 @@ pub struct Worker {
 pub struct Bells {
     /// Opens connections.
     pub connector: Bell,
+    /// Opens connections for sessions.
+    pub sessions: Bell,
     /// Calls [`Dispatch::expire`].
     pub timer: Bell,
     /// Accept or take over requesters.
@@ -409,6 +411,9 @@ impl Worker {
         }
         if std::mem::take(&mut dispatch.errands.connect) {
             self.bells.connector.ring();
+        }
+        if std::mem::take(&mut dispatch.errands.sessions) {
+            self.bells.sessions.ring();
         }
         if std::mem::take(&mut dispatch.errands.timer) {
             self.bells.timer.ring();

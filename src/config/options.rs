@@ -56,8 +56,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
-pub(super) static RULES: [Rule; 36] = [
+pub(super) static RULES: [Rule; 37] = [
     rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
+    rule("sessions", Form::Count(0..=10_000, |host| &mut host.sessions)),
     rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
     rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
     rule("queue", Form::Count(1..=1_000_000, |host| &mut host.queue)),

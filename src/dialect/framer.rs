@@ -74,6 +74,21 @@ impl ReplyFramer {
         matches!(&self.0.machine, Reply::Memcache(machine) if machine.may_come_early(bytes))
     }
 
+    /// A framer at the start of a stream that belongs to one requester alone: replies of any size, and between them
+    /// messages that nobody asked for.
+    #[must_use]
+    pub fn of_session(dialect: Dialect) -> Self {
+        Self(Limited::new(
+            u64::MAX,
+            match dialect {
+                Dialect::Line => Reply::Line,
+                Dialect::Len32 => Reply::Len32(Len32::START),
+                Dialect::Resp => Reply::Resp(ReplyMachine::with_pushes()),
+                Dialect::Memcache => Reply::Memcache(memcache::ReplyMachine::new()),
+            },
+        ))
+    }
+
     /// Takes the stream's next bytes; as [`RequestFramer::feed`].
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)

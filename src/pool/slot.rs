@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Outgoing;
-use crate::dialect::{Dialect, Expect, Fed, ReplyFramer};
+use crate::dialect::{Dialect, Expect, Fed, ReplyFramer, Voice};
 use crate::work::TransactionId;
 
 /// A reply up to this size is held until it is whole; a larger one is passed on as it comes (bytes).
@@ -40,6 +40,10 @@ pub struct Slot {
     pub stalled: bool,
     /// How many of the flights are tombstones; while there is one the connection takes no new work.
     pub tombstones: u32,
+    /// The protocol's version that it speaks.
+    pub voice: Voice,
+    /// The version that it is to change to; until it has, it takes no new work.
+    pub turning: Option<Voice>,
     /// Whether it has given a reply.
     pub proven: bool,
     /// When it was opened.
@@ -87,6 +91,8 @@ impl Slot {
             held: Vec::new(),
             stalled: false,
             tombstones: 0,
+            voice: Voice::default(),
+            turning: None,
             proven: false,
             opened: now,
             used: now,
@@ -100,6 +106,7 @@ impl Slot {
     #[must_use]
     pub fn takes_work(&self) -> bool {
         self.tombstones == 0
+            && self.turning.is_none()
             && !self.stalled
             && self.flights.len() < self.pipeline
             && self.outgoing.unsent().len() < UNSENT

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Dispatch;
+use super::{Dispatch, Place};
 use crate::dialect::Expect;
 use crate::pool::{Flight, HOLD, Piece};
 use crate::requester::Standing;
@@ -16,7 +16,7 @@ impl Dispatch {
     pub fn received(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(slot) = self.slot(connection) else { return Ok(()) };
+            let Some(slot) = self.slot(connection) else { return self.received_own(connection, rest, now) };
             slot.used = now;
             match slot.read(rest)? {
                 Piece::End(length) => {
@@ -45,6 +45,12 @@ impl Dispatch {
     /// Whether a connection may be read: not while the only requester that it serves leaves a large reply unread.
     /// While others wait behind that reply, it is read on, up to a bound that closes the idle reader.
     pub fn may_receive(&mut self, connection: ConnectionId) -> bool {
+        let limit = self.host.unread;
+        if let Some(Place::Own(own)) = self.slots.get_mut(connection.index()) {
+            let account = own.requester.and_then(|requester| self.accounts.get(requester.index())?.as_ref());
+            own.stalled = account.is_some_and(|account| account.unread() as u64 > limit);
+            return !own.stalled;
+        }
         let stalled = self.is_blocked_by_reader(connection);
         if let Some(slot) = self.slot(connection) {
             slot.stalled = stalled;
@@ -62,6 +68,7 @@ impl Dispatch {
             (held, piece) = (Vec::new(), b"");
         }
         let (idle, first) = (slot.flights.is_empty(), !std::mem::replace(&mut slot.proven, true));
+        let turns = idle && slot.turning.is_some();
         if first {
             self.reach.proven();
         }
@@ -70,6 +77,9 @@ impl Dispatch {
         }
         let id = flight.transaction;
         let Some(transaction) = self.transactions.remove(id) else { return };
+        if turns && !matches!(transaction.deferral.as_deref(), Some(Deferral::Turn(_))) {
+            self.turn_idle(connection, now);
+        }
         match transaction.phase {
             Phase::Tombstone(_) => {
                 self.tombstones.remove(id.0);
@@ -81,7 +91,12 @@ impl Dispatch {
             Phase::Streaming(_) => self.passages.remove(connection.0),
             Phase::InFlight(_) | Phase::Queued(_) | Phase::Storing => self.deadlines.remove(id.0),
         };
-        let Some(requester) = transaction.requester else { return };
+        let Some(requester) = transaction.requester else {
+            if let Some(deferral) = transaction.deferral {
+                self.answered_aside(connection, &deferral, &[&held[..], piece].concat(), now);
+            }
+            return;
+        };
         self.landed(requester);
         self.tally.replied(now.saturating_duration_since(transaction.accepted));
         if let Some(deferral) = transaction.deferral
@@ -115,8 +130,7 @@ impl Dispatch {
             self.need(at);
         }
         let Some(requester) = requester.filter(|_| expect != Expect::Silence) else {
-            self.drop_held(connection);
-            return;
+            return self.hold_aside(connection, id, piece);
         };
         if streaming {
             return self.pass(requester, id, &[piece]);
@@ -166,6 +180,11 @@ impl Dispatch {
     pub(super) fn let_read(&mut self, connection: ConnectionId) {
         if let Some(slot) = self.slot(connection)
             && std::mem::take(&mut slot.stalled)
+        {
+            self.errands.wake.push(connection);
+        }
+        if let Some(own) = self.own_mut(connection)
+            && std::mem::take(&mut own.stalled)
         {
             self.errands.wake.push(connection);
         }

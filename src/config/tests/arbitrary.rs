@@ -113,7 +113,7 @@ prop_compose! {
 prop_compose! {
     fn host()(
         (name, reached) in ("[a-z0-9][a-z0-9_-]{0,20}", reached()),
-        (connections, pipeline, window, queue) in (64u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
+        (connections, sessions, pipeline, window, queue) in (64u32..=10_000, 0u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
         (requesters, retries, workers) in (1u32..=1_000_000, 1u32..=1000, 1u32..=64),
         (timeout, connect_timeout, idle) in (1u64..=86_400_000, 1u64..=3_600_000, 1u64..=2_592_000_000),
         (max_request, max_reply, unread) in (1u64..=1 << 30, 1u64..=1 << 40, 1024u64..=64 << 20),
@@ -133,7 +133,7 @@ prop_compose! {
             connect_timeout: Duration::from_millis(connect_timeout),
             idle: Duration::from_millis(idle),
             listen: listen.filter(|_| reached.allow.is_empty()).map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
-            connections, pipeline, window, queue, requesters, retries, workers,
+            connections, sessions, pipeline, window, queue, requesters, retries, workers,
             max_request, max_reply, unread, start, owner, group, mode, deferred,
             rejects: if dialect == Dialect::Resp { Vec::new() } else { spool.rejects },
             hold_in_doubt: spool.hold_in_doubt,

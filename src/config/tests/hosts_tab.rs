@@ -340,7 +340,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `quic` is no option of a host
       a b:1 line quic
                  ^~~~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
     insta::assert_snapshot!(said("a b:1 line defered"), @r"
     hosts.tab:1:12: `defered` is no option of a host
@@ -364,7 +364,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `5s` is no option of a host
       a b:1 line 5s
                  ^~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
 }
 
@@ -769,7 +769,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:1:10: `x` is no option of a host
       A b line x=1
                ^
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
 
     hosts.tab:2:7: there is no dialect `lime`
       c d:1 lime timeout=5

@@ -27,7 +27,7 @@ use memchr::memchr2;
 
 use super::MAX_KEY;
 use super::words::{first, line, number, words};
-use crate::dialect::{Expect, Wish};
+use crate::dialect::{Act, Expect, Wish};
 
 const NOREPLY: &[u8] = b"noreply";
 
@@ -159,5 +159,5 @@ fn session(name: &[u8], sub: &[u8]) -> Wish {
     let blank: &[u8] = if sub.is_empty() { b"" } else { b" " };
     let letters = name.iter().chain(blank).chain(sub).take(32);
     let safe = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
-    Wish::Session { command: letters.map(safe).collect(), then_close: false }
+    Wish::Session { command: letters.map(safe).collect::<String>().into(), act: Act::Raw }
 }

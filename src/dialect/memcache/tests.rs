@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::{Dialect, Expect, Fed, ReplyFramer, RequestFramer, Wish};
+use crate::dialect::{Act, Dialect, Expect, Fed, ReplyFramer, RequestFramer, Wish};
 
 fn request(bytes: &[u8]) -> Fed {
     RequestFramer::new(Dialect::Memcache, 1 << 30).feed(bytes)
@@ -159,7 +159,7 @@ fn what_could_bring_a_shared_connection_out_of_step_needs_a_session() {
         ("slabs automove 0 noreply", "slabs noreply"),
         ("delete k 0 0 noreply", "delete noreply"),
     ] {
-        let expected = Wish::Session { command: name.to_owned(), then_close: false };
+        let expected = Wish::Session { command: name.to_owned().into(), act: Act::Raw };
         assert_eq!(wish_of(line), expected, "{line}");
     }
     assert_eq!(wish_of("quit"), Wish::Quit);
