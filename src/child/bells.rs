@@ -14,7 +14,7 @@ pub struct Bells {
     pub connector: Bell,
     /// Opens connections for sessions.
     pub sessions: Bell,
-    /// Calls [`Dispatch::expire`].
+    /// Calls [`super::dispatch::Dispatch::expire`].
     pub timer: Bell,
     /// Accept or take over requesters.
     pub acceptors: RefCell<Vec<Rc<Bell>>>,
