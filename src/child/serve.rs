@@ -18,8 +18,9 @@ use tokio::task::LocalSet;
 
 use super::dispatch::Dispatch;
 use super::handing::{self, Arrival, Inlet, Outlet};
+use super::report::{Report, Told};
 use super::spooler::{self, Spooler, ToolResult};
-use super::worker::{Report, Told, Worker};
+use super::worker::Worker;
 use super::{ChildError, control, ending, share};
 use crate::config::HostSettings;
 use crate::heritage::Heritage;
@@ -232,6 +233,7 @@ fn begin(
     // The worker that has the store waits until nobody can send it anything this way.
     drop(to_store);
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
+    tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
     Ok(())
 }

@@ -18,8 +18,9 @@ use crate::dialect::Dialect;
 pub(super) const SOCKET_PATH_MAX: usize = 107;
 
 const ADDRESS_HELP: &str = "an address is host:port, [IPv6]:port or unix:/path";
-const DIALECTS: [(&str, Dialect); 3] = [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp)];
-const LATER_DIALECTS: [&str; 2] = ["http", "memcache"];
+const DIALECTS: [(&str, Dialect); 4] =
+    [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp), ("memcache", Dialect::Memcache)];
+const LATER_DIALECTS: [&str; 1] = ["http"];
 const NAME_HELP: &str = "a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit";
 
 /// Checks the name of a host.

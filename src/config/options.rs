@@ -56,8 +56,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
-pub(super) static RULES: [Rule; 36] = [
+pub(super) static RULES: [Rule; 37] = [
     rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
+    rule("sessions", Form::Count(0..=10_000, |host| &mut host.sessions)),
     rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
     rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
     rule("queue", Form::Count(1..=1_000_000, |host| &mut host.queue)),
@@ -299,6 +300,11 @@ const SPOOL: [&str; 6] = ["rejects", "replay", "replay_window", "replay_backoff"
 
 /// What is wrong with giving the option `key` to this host, if anything is.
 pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
+    if !knows_deferred(host.dialect) && (key == "deferred" || SPOOL.contains(&key)) {
+        let help =
+            "remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer";
+        return Err(Wrong::new(format!("`{key}` is not offered for `memcache`"), help));
+    }
     if SPOOL.contains(&key) && !host.deferred {
         let what = format!("`{key}` means nothing without `deferred`");
         return Err(Wrong::new(what, format!("add `deferred` to this host, or remove `{key}`")));
@@ -310,16 +316,23 @@ pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Whether requests may be stored. memcached's replies do not say which failures are worth another try, and many of its
+/// commands have none; nor should what it holds be what must not be lost.
+fn knows_deferred(dialect: Dialect) -> bool {
+    dialect != Dialect::Memcache
+}
+
 fn knows_rejects(dialect: Dialect) -> bool {
     match dialect {
         Dialect::Line | Dialect::Len32 => true,
-        Dialect::Resp => false,
+        Dialect::Resp | Dialect::Memcache => false,
     }
 }
 
 /// Takes from a host what `[defaults]` says to hosts of another kind only.
 pub(super) fn without_idle_words(host: &mut HostSettings) {
     let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
+    host.deferred &= knows_deferred(host.dialect);
     meaning::without_idle_words(host, &plain);
     if !host.deferred || !knows_rejects(host.dialect) {
         host.rejects.clear();

@@ -113,6 +113,9 @@ pub struct HostSettings {
     pub dialect: Dialect,
     /// Most connections to the host at once (10).
     pub connections: u32,
+    /// Most connections for sessions besides those, one requester each (32).
+    #[serde(default = "default_sessions")]
+    pub sessions: u32,
     /// Most transactions in flight on one connection (1024 for `resp`, else 1).
     pub pipeline: u32,
     /// Most outstanding transactions of one requester (1024).
@@ -221,12 +224,17 @@ impl fmt::Display for Allowed {
     }
 }
 
+/// For settings that an older version has written down.
+fn default_sessions() -> u32 {
+    32
+}
+
 impl HostSettings {
     /// A host with no options: here the defaults live.
     #[must_use]
     pub fn with_defaults(name: impl Into<String>, address: Address, dialect: Dialect) -> Self {
         let (pipeline, max_reply) = match dialect {
-            Dialect::Resp => (1024, 1 << 30),
+            Dialect::Resp | Dialect::Memcache => (1024, 1 << 30),
             Dialect::Line | Dialect::Len32 => (1, 16 << 20),
         };
         Self {
@@ -234,6 +242,7 @@ impl HostSettings {
             address,
             dialect,
             connections: 10,
+            sessions: default_sessions(),
             pipeline,
             window: 1024,
             queue: 10_000,

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::{Standing, connection};
+use crate::child::dispatch::Dispatch;
 use crate::child::worker::Worker;
 
 /// Opens connections whenever the dispatch wants one. Never ends.
@@ -23,7 +24,7 @@ pub async fn serve(worker: Rc<Worker>) {
 }
 
 async fn attempt(worker: &Rc<Worker>) {
-    worker.with(crate::child::dispatch::Dispatch::attempt_begins);
+    worker.with(Dispatch::attempt_begins);
     let was = worker.look(|dispatch| dispatch.reach().standing());
     match worker.opener().open().await {
         Ok(stream) => {
@@ -44,6 +45,26 @@ async fn attempt(worker: &Rc<Worker>) {
                 _ => "requests wait",
             };
             warn!("cannot connect to {error}; {consequence}; next attempt in {} ms", next.as_millis());
+        }
+    }
+}
+
+/// Opens connections for sessions whenever a requester waits for one: as many at once as wait. Never ends.
+pub async fn serve_sessions(worker: Rc<Worker>) {
+    loop {
+        std::future::poll_fn(|cx| worker.bells.sessions.poll_rung(cx)).await;
+        while let Some(attempt) = worker.with(Dispatch::next_opening) {
+            tokio::task::spawn_local(open_for_session(Rc::clone(&worker), attempt));
+        }
+    }
+}
+
+async fn open_for_session(worker: Rc<Worker>, attempt: u64) {
+    match worker.opener().open().await {
+        Ok(stream) => connection::start_own(&worker, stream, attempt),
+        Err(error) => {
+            warn!("cannot connect to {error}; the requester that wanted a session is answered so");
+            worker.with(|dispatch| dispatch.opening_failed(attempt, &error.to_string(), Instant::now()));
         }
     }
 }

@@ -28,6 +28,12 @@ pub fn start(worker: &Rc<Worker>, stream: Stream) {
     serve(worker, connection, stream);
 }
 
+/// Serves a connection that was opened for a session, by this attempt.
+pub fn start_own(worker: &Rc<Worker>, stream: Stream, attempt: u64) {
+    let connection = worker.with(|dispatch| dispatch.opened_own(attempt, Instant::now()));
+    serve(worker, connection, stream);
+}
+
 /// Serves a connection that a predecessor has handed over, if it leads to where this host is, was opened as this host's
 /// are, and there is room for it.
 pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[String], proven: bool) {

@@ -11,6 +11,6 @@ mod rights;
 pub mod session;
 mod turned_away;
 
-pub use account::{Account, Standing};
+pub use account::{Account, Aside, Pending, Standing, Turned, Way};
 pub use intake::{Flow, Intake, Refusal};
 pub use rights::{Rights, may_come};

@@ -180,6 +180,12 @@ impl ReadHalf {
         polled.map_ok(|()| buffer.filled().len())
     }
 
+    /// Whether this is a TCP socket.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     /// As [`Stream::is_plain`].
     #[must_use]
     pub fn is_plain(&self) -> bool {

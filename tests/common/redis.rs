@@ -104,7 +104,8 @@ pub(crate) fn run(program: &str, words: &[&str]) -> Output {
         .unwrap_or_else(|e| panic!("{program} is needed ({e}): ./test installs it"))
 }
 
-fn free_port() -> u16 {
+/// A TCP port that nobody listens on at the moment.
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

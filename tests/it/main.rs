@@ -21,6 +21,8 @@ mod idle;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]
+mod memcache;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod redis;
@@ -30,6 +32,8 @@ mod restart;
 mod rights;
 #[cfg(test)]
 mod send;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub use self::inlet::{Arrival, Inlet};
 pub use self::outlet::{Berth, NobodyThere, Outlet};
 use super::worker::Worker;
 use crate::config::Address;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Voice};
 use crate::pool::connection;
 use crate::requester::may_come;
 use crate::requester::session::Session;
@@ -41,6 +41,12 @@ pub enum Parcel {
         /// How many bytes it sent that were read and not dealt with.
         #[serde(default)]
         unread: u64,
+        /// The protocol's version that it speaks.
+        #[serde(default)]
+        voice: Voice,
+        /// What it said about itself.
+        #[serde(default)]
+        notes: Vec<String>,
     },
     /// A connection that owes nothing.
     Connection {
@@ -106,8 +112,10 @@ fn adopt(worker: &Rc<Worker>, arrival: Arrival) {
         Parcel::Requester { .. } if !worker.look(|dispatch| may_come(&dispatch.host().allow, &stream)) => {
             info!("a requester that was handed over is not in `allow` any more; closed");
         }
-        Parcel::Requester { deferred, .. } => {
-            tokio::task::spawn_local(Session::adopt(worker, stream, deferred, unread));
+        Parcel::Requester { deferred, voice, notes, .. } => {
+            let session = Session::adopt(worker, stream, deferred, unread);
+            worker.with(|dispatch| dispatch.remember(session.requester(), voice, &notes));
+            tokio::task::spawn_local(session);
         }
         Parcel::Connection { address, opening, proven, .. } => {
             connection::adopt(worker, stream, &address, &opening, proven);

@@ -80,7 +80,7 @@ prop_compose! {
     /// A host of which only the options about how it is reached, and by whom, count.
     fn reached()(
         address in address(),
-        dialect in prop_oneof![Just(Dialect::Line), Just(Dialect::Len32), Just(Dialect::Resp)],
+        dialect in prop::sample::select(&Dialect::ALL[..]),
         (tls, has_cert, logs_in, greets) in any::<(bool, bool, bool, bool)>(),
         sni in proptest::option::of("[a-z]{1,9}(\\.[a-z]{1,9})?"),
         files in vec("/[a-z]{1,9}", 5..=5),
@@ -92,6 +92,7 @@ prop_compose! {
         let file = |index: usize, is_given: bool| is_given.then(|| files[index].clone().into());
         let tls = tls && matches!(address, Address::Tcp { .. });
         let (resp, logs_in) = (dialect == Dialect::Resp, logs_in && dialect == Dialect::Resp);
+        let scripts = greets && matches!(dialect, Dialect::Line | Dialect::Len32);
         HostSettings {
             allow, tls,
             // Some addresses have a name that no certificate can have.
@@ -102,8 +103,8 @@ prop_compose! {
             user: user.filter(|_| logs_in),
             password_file: file(3, logs_in),
             db: if resp { db } else { 0 },
-            greeting: file(3, !resp && greets),
-            secrets: file(4, !resp && greets && has_cert),
+            greeting: file(3, scripts),
+            secrets: file(4, scripts && has_cert),
             ..HostSettings::with_defaults("", address, dialect)
         }
     }
@@ -112,7 +113,7 @@ prop_compose! {
 prop_compose! {
     fn host()(
         (name, reached) in ("[a-z0-9][a-z0-9_-]{0,20}", reached()),
-        (connections, pipeline, window, queue) in (64u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
+        (connections, sessions, pipeline, window, queue) in (64u32..=10_000, 0u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
         (requesters, retries, workers) in (1u32..=1_000_000, 1u32..=1000, 1u32..=64),
         (timeout, connect_timeout, idle) in (1u64..=86_400_000, 1u64..=3_600_000, 1u64..=2_592_000_000),
         (max_request, max_reply, unread) in (1u64..=1 << 30, 1u64..=1 << 40, 1024u64..=64 << 20),
@@ -122,8 +123,9 @@ prop_compose! {
         mode in (0u32..=0o777).prop_map(|mode| mode | 0o200),
         spool in proptest::option::of(spool()),
     ) -> HostSettings {
-        let deferred = spool.is_some();
         let dialect = reached.dialect;
+        let spool = spool.filter(|_| dialect != Dialect::Memcache);
+        let deferred = spool.is_some();
         let plain = HostSettings::with_defaults("", Address::Unix { path: "/".into() }, dialect);
         let spool = spool.unwrap_or(plain);
         HostSettings {
@@ -131,7 +133,7 @@ prop_compose! {
             connect_timeout: Duration::from_millis(connect_timeout),
             idle: Duration::from_millis(idle),
             listen: listen.filter(|_| reached.allow.is_empty()).map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
-            connections, pipeline, window, queue, requesters, retries, workers,
+            connections, sessions, pipeline, window, queue, requesters, retries, workers,
             max_request, max_reply, unread, start, owner, group, mode, deferred,
             rejects: if dialect == Dialect::Resp { Vec::new() } else { spool.rejects },
             hold_in_doubt: spool.hold_in_doubt,

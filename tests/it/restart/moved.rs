@@ -127,9 +127,9 @@ fn a_changed_pid_file_is_held_from_then_on_and_one_that_somebody_else_holds_is_l
     let (daemon, place, child) = (&stage.daemon, &stage.place, stage.child());
     let pid_file = |file: &str| {
         configure(place, &format!("run_dir = \"run\"\nspool_dir = \"spool\"\npid_file = \"{file}\""), &settings());
-        daemon.restart();
+        daemon.hup()["restart"]["complaint"].as_str().expect("a text").to_owned()
     };
-    pid_file("other.pid");
+    assert_eq!(pid_file("other.pid"), "");
     assert!(!place.path("run/tieline.pid").exists(), "the old one is removed");
     let found = fs::read_to_string(place.path("other.pid")).expect("the new one");
     assert_eq!(found.trim(), daemon.parent().0.to_string());
@@ -138,10 +138,9 @@ fn a_changed_pid_file_is_held_from_then_on_and_one_that_somebody_else_holds_is_l
 
     let file = File::create(place.path("held.pid")).expect("a file");
     let _lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).expect("nobody else holds it");
-    pid_file("held.pid");
+    let complaint = pid_file("held.pid");
+    assert!(complaint.contains("held.pid") && complaint.contains("other.pid, is kept"), "{complaint}");
     assert!(place.path("other.pid").exists(), "the one before is kept");
-    let log = place.log();
-    assert!(log.contains("held.pid") && log.contains("other.pid, is kept"), "{log}");
     assert_eq!(stage.child(), child, "a child has nothing to do with it");
     stage.daemon.stop();
     assert!(!stage.place.path("other.pid").exists());
