@@ -46,7 +46,7 @@ pub(super) fn gather(
     let build = own_build().map_err(system("look at its own binary"))?;
     let manager = Manager::from_environment();
     let Some(mut heritage) = heritage else { return first(settings, build, manager) };
-    let mut complaints: Vec<String> = complaint.into_iter().collect();
+    let mut complaints = Vec::new();
     let pid_file = inherit_pid_file(&mut heritage, &settings, &mut complaints)?;
     let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager, &mut complaints)?;
     let (plans, sockets) = open_hosts(&mut settings, &mut heritage, &manager, &mut complaints);
@@ -55,6 +55,9 @@ pub(super) fn gather(
     let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build).into_iter().zip(any_new);
     let fates: Vec<_> = fates.map(|(fate, new)| if new { fate.with_new_sockets() } else { fate }).collect();
     let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
+    complaints.iter().for_each(|complaint| tracing::error!("{complaint}"));
+    // The one that there was before is in the log already.
+    complaints.splice(..0, complaint);
     let fault = |text| Complaint { fault: RestartFault::Configuration, text };
     let before = Before {
         generation: heritage.generation + 1,

@@ -141,6 +141,7 @@ fn a_changed_pid_file_is_held_from_then_on_and_one_that_somebody_else_holds_is_l
     let complaint = pid_file("held.pid");
     assert!(complaint.contains("held.pid") && complaint.contains("other.pid, is kept"), "{complaint}");
     assert!(place.path("other.pid").exists(), "the one before is kept");
+    assert!(place.log().contains(&complaint), "the log says it as well: {}", place.log());
     assert_eq!(stage.child(), child, "a child has nothing to do with it");
     stage.daemon.stop();
     assert!(!stage.place.path("other.pid").exists());
