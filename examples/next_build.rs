@@ -6,6 +6,7 @@
 //! ```text
 //! child-hangs         a child never says anything
 //! child-crashes       a child dies of a panic before it is ready
+//! child-panics        … as soon as it has logged something
 //! rehearsal-hangs     the rehearsal does not end
 //! rehearsal-crashes   … dies of a signal
 //! ```
@@ -37,8 +38,17 @@ fn misbehave(mode: &str, mood: &str) {
         match (word, mode) {
             ("child-hangs", "child") | ("rehearsal-hangs", "rehearse") => std::thread::sleep(FOR_EVER),
             ("child-crashes", "child") => panic!("this build cannot serve"),
+            ("child-panics", "child") => drop(std::thread::spawn(panic_soon)),
             ("rehearsal-crashes", "rehearse") => std::process::abort(),
             _ => {}
         }
     }
+}
+
+/// As a release build does, the process ends by it.
+fn panic_soon() {
+    while tieline::logging::last_line().is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::panic::catch_unwind(|| panic!("this build cannot serve for long")).unwrap_or_else(|_| std::process::abort());
 }

@@ -74,10 +74,20 @@ fn say_by_hand(error: &ChildError) {
 fn serve() -> Result<(), ChildError> {
     let control = system::descriptors::inherited_control().map_err(ChildError::ByHand)?;
     let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
+    // Without a second descriptor the log alone has its last words.
+    let teller = control.try_clone().ok();
+    let served = serve_host(heritage, control);
+    if let (Err(error), Some(teller)) = (&served, teller) {
+        tell_last_words(&teller, &error.to_string());
+    }
+    served
+}
+
+fn serve_host(heritage: Heritage, control: UnixStream) -> Result<(), ChildError> {
     crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
     name_process(&heritage.host.name);
-    tell_last_words(&control);
+    tell_of_panics(&control);
     let inheritance = inherit(&heritage).map_err(ChildError::ByHand)?;
     info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
     serve::run(heritage, control, inheritance)
@@ -103,14 +113,15 @@ fn name_process(host: &str) {
 }
 
 /// Has the parent told what a panic says, for the status. Without the event loop, which is what panicked.
-fn tell_last_words(control: &UnixStream) {
-    // Without a second descriptor the log alone has the words.
+fn tell_of_panics(control: &UnixStream) {
     let Ok(control) = control.try_clone() else { return };
-    crate::logging::on_panic(move |text| {
-        let words = serde_json::to_string(&ToParent::LastWords { text: text.to_owned() });
-        // The channel does not block. If it is full, nobody would read this either.
-        drop(words.map(|words| (&control).write_all(format!("{words}\n").as_bytes())));
-    });
+    crate::logging::on_panic(move |text| tell_last_words(&control, text));
+}
+
+/// The channel does not block. If it is full, nobody would read this either.
+fn tell_last_words(mut control: &UnixStream, text: &str) {
+    let words = serde_json::to_string(&ToParent::LastWords { text: text.to_owned() });
+    drop(words.map(|words| control.write_all(format!("{words}\n").as_bytes())));
 }
 
 /// Reads the first line of the control channel, byte by byte beyond what is buffered: the rest belongs to the event loop.

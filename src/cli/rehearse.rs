@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{complain, exit, print};
 use crate::config::{self, ConfigError, Settings};
-use crate::parent::estate::{own_build, plan};
+use crate::parent::estate::{own_build, plan, refuse_another};
 use crate::parent::heritage::Heritage;
 use crate::parent::reconcile::reconcile;
 use crate::parent::rehearsal::FIT;
@@ -31,8 +31,7 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
             return exit::SOFTWARE;
         }
     };
-    let new = settings.hosts.iter().filter_map(|host| host.listen).filter(|address| !heritage.listens_on(*address));
-    if let Some(complaint) = new.filter_map(not_to_be_had).next() {
+    if let Some(complaint) = taken(&settings, &heritage) {
         complain(&complaint);
         return exit::CONFIG;
     }
@@ -60,6 +59,18 @@ fn inherited() -> Result<Heritage, String> {
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|error| format!("cannot read what the parent would leave: {error}"))?;
     Heritage::read(&bytes).map_err(|error| error.to_string())
+}
+
+/// Why the daemon cannot move to where the configuration wants it.
+fn taken(settings: &Settings, heritage: &Heritage) -> Option<String> {
+    let control = settings.daemon.control_socket();
+    if !heritage.answers_at(&control)
+        && let Err(error) = refuse_another(&control)
+    {
+        return Some(error.to_string());
+    }
+    let addresses = settings.hosts.iter().filter_map(|host| host.listen);
+    addresses.filter(|address| !heritage.listens_on(*address)).find_map(not_to_be_had)
 }
 
 /// Why nobody can listen on `address`.

@@ -177,3 +177,65 @@ async fn tell(write: &mut WriteHalf<'_>, unsent: &mut Vec<u8>, queue: &mut mpsc:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncBufReadExt;
+
+    use super::*;
+
+    const LONG: std::time::Duration = std::time::Duration::from_secs(30);
+
+    fn pair() -> (Idle, UnixStream) {
+        let (ours, theirs) = StdUnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Idle { socket: ours.into(), unread: Vec::new(), unsent: Vec::new() }, UnixStream::from_std(theirs).unwrap())
+    }
+
+    fn serve(idle: Idle, notes: &mpsc::Sender<Note>) -> Channel {
+        Channel::serve(idle, HostId(0), Pid::from_raw(7), notes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_said_when_a_channel_is_taken_back_is_said_later() {
+        let (idle, child) = pair();
+        let (notes, _heard) = mpsc::channel(1);
+        let channel = serve(idle, &notes);
+        assert!(channel.say(b"one\n".to_vec()) && channel.say(b"two\n".to_vec()));
+        let idle = channel.take_back().await.unwrap().unwrap();
+        let _channel = serve(idle, &notes);
+        let mut lines = BufReader::new(child).lines();
+        for word in ["one", "two"] {
+            let line = tokio::time::timeout(LONG, lines.next_line()).await.expect("it is said");
+            assert_eq!(line.unwrap().unwrap(), word);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_when_a_channel_is_taken_back_is_heard_later_and_once() {
+        let (idle, mut child) = pair();
+        let (notes, mut heard) = mpsc::channel(1);
+        let said = |up: bool| format!("{{\"reach\":{{\"up\":{up},\"reason\":\"\"}}}}\n");
+        let text = [said(true), said(false), said(true), said(false)].concat();
+        let (before, after) = text.split_at(text.len() - 9);
+        let channel = serve(idle, &notes);
+        child.write_all(before.as_bytes()).await.unwrap();
+        // There is room for one: the next is in the task's hands, and what follows in its buffer.
+        while notes.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        let idle = channel.take_back().await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(idle.unread.clone()).unwrap(), before[said(true).len()..]);
+        let _channel = serve(idle, &notes);
+        child.write_all(after.as_bytes()).await.unwrap();
+        for expected in [true, false, true, false] {
+            let note = tokio::time::timeout(LONG, heard.recv()).await.expect("it is heard");
+            let Some(Note::Said { message: ToParent::Reach { up, .. }, .. }) = note else {
+                panic!("something else was said")
+            };
+            assert_eq!(up, expected);
+        }
+        assert!(heard.try_recv().is_err(), "nothing is heard twice");
+    }
+}

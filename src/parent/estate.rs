@@ -50,7 +50,10 @@ pub(super) fn gather(
     let pid_file = inherit_pid_file(&mut heritage, &settings, &mut complaints)?;
     let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager, &mut complaints)?;
     let (plans, sockets) = open_hosts(&mut settings, &mut heritage, &manager, &mut complaints);
-    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
+    // The fates of the configured hosts come first, as their sockets do.
+    let any_new = sockets.iter().map(HostSockets::any_new).chain(std::iter::repeat(false));
+    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build).into_iter().zip(any_new);
+    let fates: Vec<_> = fates.map(|(fate, new)| if new { fate.with_new_sockets() } else { fate }).collect();
     let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
     let fault = |text| Complaint { fault: RestartFault::Configuration, text };
     let before = Before {
@@ -226,7 +229,7 @@ fn open_control(
 }
 
 /// Two parents with different pid files in one run directory would replace each other's sockets.
-fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
+pub(crate) fn refuse_another(control_socket: &Path) -> Result<(), ParentError> {
     let Ok(stream) = UnixStream::connect(control_socket) else {
         return Ok(());
     };

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use nix::unistd::Pid;
@@ -160,6 +160,11 @@ impl Heritage {
     /// Whether there is a listener on this address.
     pub(crate) fn listens_on(&self, address: SocketAddr) -> bool {
         self.sockets.iter().any(|socket| socket.place == Place::Tcp(address))
+    }
+
+    /// Whether its control socket is this one.
+    pub(crate) fn answers_at(&self, path: &Path) -> bool {
+        self.control.as_ref().is_some_and(|socket| socket.place == Place::Unix(path.to_owned()))
     }
 
     /// What it says of the hosts.

@@ -55,7 +55,7 @@ use table::HostId;
 
 /// Why the parent could not start.
 #[derive(Debug, Error)]
-enum ParentError {
+pub(crate) enum ParentError {
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]

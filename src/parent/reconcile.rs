@@ -32,9 +32,7 @@ impl Fate {
             Self::Keep(bequest, _) | Self::Replace(bequest, _) | Self::Remove(bequest) => bequest.name(),
         }
     }
-}
 
-impl Fate {
     /// The spool that the host had, if it will have it no more.
     pub(crate) fn leaves_spool(&self) -> Option<&Path> {
         let (before, after) = match self {
@@ -43,6 +41,14 @@ impl Fate {
             Self::Remove(bequest) => (bequest, None),
         };
         before.plan()?.spool.as_deref().filter(|before| Some(*before) != after)
+    }
+
+    /// The same for a host that has got a socket which its child does not know.
+    pub(crate) fn with_new_sockets(self) -> Self {
+        match self {
+            Self::Keep(bequest, plan) => Self::Replace(bequest, plan),
+            fate => fate,
+        }
     }
 }
 

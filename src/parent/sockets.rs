@@ -161,7 +161,11 @@ impl Inherited {
 
 /// The listeners of one host, in the order of [`wanted`].
 #[derive(Debug)]
-pub(super) struct HostSockets(Vec<Listening>);
+pub(super) struct HostSockets {
+    all: Vec<Listening>,
+    /// Whether one of them was not there before: a child that was started before it does not accept on it.
+    any_new: bool,
+}
 
 impl HostSockets {
     /// Listens on all that `host` wants, and says so where it is new. On an error `inherited` has all that it had.
@@ -183,26 +187,32 @@ impl HostSockets {
             }
             if is_new { new.push(wanted) } else { old.push(wanted.place) }
         }
+        let any_new = !new.is_empty();
         for Wanted { kind, place, .. } in new {
             let what = if kind == ListenerKind::Deferred { " for deferred requests" } else { "" };
             tracing::info!(host = host.name, "listening on {place}{what}");
         }
-        Ok(Self(all))
+        Ok(Self { all, any_new })
+    }
+
+    /// Whether a child that was started before has to be replaced for want of one of them.
+    pub(super) fn any_new(&self) -> bool {
+        self.any_new
     }
 
     /// Closes them at a stop.
     pub(super) fn leave(self) {
-        self.0.into_iter().for_each(Listening::leave);
+        self.all.into_iter().for_each(Listening::leave);
     }
 
     /// Has the service manager keep them.
     pub(super) fn keep(&mut self, manager: &Manager) {
-        self.0.iter_mut().for_each(|listening| listening.keep(manager));
+        self.all.iter_mut().for_each(|listening| listening.keep(manager));
     }
 
     /// All of them, to be written down.
     pub(super) fn all(&self) -> impl Iterator<Item = &Listening> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// The listeners, to be inherited.
@@ -282,10 +292,11 @@ mod tests {
         let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
         let path = daemon.host_socket("far");
         let inode = std::fs::metadata(&path).unwrap().ino();
-        let mut inherited = Inherited(first.0);
+        let mut inherited = Inherited(first.all);
 
         let (daemon, hosts) = settings(dir.path(), "far h:1 line mode=600\n");
         let second = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        assert!(!second.any_new(), "the child of before accepts there");
         drop(inherited);
         let found = std::fs::metadata(&path).unwrap();
         assert_eq!((found.ino(), found.permissions().mode() & 0o777), (inode, 0o600));
@@ -301,8 +312,9 @@ mod tests {
         let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
         let path = daemon.host_socket("far");
         std::fs::remove_file(&path).unwrap();
-        let mut inherited = Inherited(first.0);
-        let _second = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        let mut inherited = Inherited(first.all);
+        let second = HostSockets::open(&daemon, &hosts[0], &mut inherited).unwrap();
+        assert!(second.any_new(), "the child of before does not accept there");
         drop(inherited);
         std::os::unix::net::UnixStream::connect(&path).unwrap();
     }
@@ -312,7 +324,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (daemon, hosts) = settings(dir.path(), "far h:1 line\n");
         let first = HostSockets::open(&daemon, &hosts[0], &mut Inherited::default()).unwrap();
-        let mut inherited = Inherited(first.0);
+        let mut inherited = Inherited(first.all);
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let words = format!("far h:1 line listen={}\n", taken.local_addr().unwrap());
         let (changed, hosts_changed) = settings(dir.path(), &words);

@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_inherited_is_inherited_by_nobody_else() {
+        let number = std::os::fd::IntoRawFd::into_raw_fd(File::open("/dev/null").unwrap());
+        survive_exec(&[number], true).unwrap();
+        let taken = inherit(number).unwrap();
+        let flags = fcntl(&taken, FcntlArg::F_GETFD).unwrap();
+        assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+    }
+
+    #[test]
     fn an_exec_that_fails_changes_nothing() {
         let kept = File::open("/dev/null").unwrap();
         let of = |file: &File| fcntl(file, FcntlArg::F_GETFD).unwrap();

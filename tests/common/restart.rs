@@ -31,13 +31,18 @@ impl Place {
 
     /// The status, if the parent answers just now: between two images it may not.
     pub(crate) fn try_status(&self) -> Option<Value> {
-        let answer = self.ask_parent(&json!({"status": {"host": null}})).ok()?;
+        self.try_status_in("run")
+    }
+
+    /// As `try_status`, with the control socket in another directory of this place.
+    pub(crate) fn try_status_in(&self, run: &str) -> Option<Value> {
+        let answer = self.ask_parent(run, &json!({"status": {"host": null}})).ok()?;
         assert!(answer["ok"].is_object(), "the parent was asked for its status and answered {answer}");
         Some(answer["ok"].clone())
     }
 
-    fn ask_parent(&self, question: &Value) -> io::Result<Value> {
-        let mut stream = UnixStream::connect(self.path("run/control.sock"))?;
+    fn ask_parent(&self, run: &str, question: &Value) -> io::Result<Value> {
+        let mut stream = UnixStream::connect(self.path(run).join("control.sock"))?;
         stream.set_read_timeout(Some(LONG))?;
         stream.write_all(format!("{question}\n").as_bytes())?;
         let mut line = String::new();

@@ -99,3 +99,10 @@ fn a_host_without_a_child_is_judged_by_what_it_would_have_been_started_with() {
     assert_eq!(fate(changed, 1), "replace a");
     assert_eq!(reconcile(table.bequeath(Instant::now()), vec![], &build(1)), [], "nobody is left to retire");
 }
+
+#[test]
+fn a_host_with_a_socket_that_its_child_does_not_know_gets_another_child() {
+    let mut fates = reconcile(inherited(&["stays", "goes"]), vec![plan("stays"), plan("comes")], &build(1));
+    fates = fates.into_iter().map(Fate::with_new_sockets).collect();
+    assert_eq!(words(&fates), ["replace stays", "new comes", "remove goes"]);
+}

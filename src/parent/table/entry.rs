@@ -71,7 +71,7 @@ pub(crate) struct Entry {
     pub(super) ever_started: bool,
     pub(super) reach: Reach,
     pub(super) reason: String,
-    /// Why the last successor died while its predecessor serves on.
+    /// Why the newest child died, if it was no orderly end, until a later one is ready.
     pub(super) trouble: Option<String>,
     pub(super) last: Snapshot,
     pub(super) answered_at: Option<Instant>,
@@ -146,7 +146,10 @@ impl Entry {
         }
         self.again += u64::from(self.ever_started);
         self.ever_started = true;
-        self.words = None;
+        if let (Some(words), None) = (self.words.take(), self.server()) {
+            // They are the last ones until this child tells its own.
+            self.last.last_log = words;
+        }
         self.life = Life::Living(child);
         None
     }
@@ -201,7 +204,12 @@ impl Entry {
         let child = newest?;
         let rest = self.restarts.after(exit, child.served(now), child.is_killed());
         let why = self.words.as_ref().map_or_else(|| exit.to_string(), |words| format!("{exit}: {words}"));
-        self.rest(rest, why, now, ends)
+        let todo = self.rest(rest, why, now, ends);
+        if exit == Exit::Code(0) && child.served(now).is_some() {
+            // It was idle, or somebody has asked it to go.
+            self.trouble = None;
+        }
+        todo
     }
 
     fn rest(&mut self, rest: Duration, why: String, now: Instant, ends: bool) -> Option<Todo> {
@@ -210,9 +218,7 @@ impl Entry {
             self.life = Life::Gone;
             return None;
         }
-        if self.has_serving_predecessor() {
-            self.trouble = Some(why.clone());
-        }
+        self.trouble = Some(why.clone());
         if rest.is_zero() {
             return self.wake();
         }

@@ -225,6 +225,41 @@ fn a_crashed_host_tells_its_last_words_and_when_it_is_started_again() {
 }
 
 #[test]
+fn why_the_last_child_died_is_said_until_the_next_one_is_ready() {
+    let mut one = One::serving();
+    one.apply(Event::LastWords { pid: 7, text: "panicked at x.rs:1".into() });
+    one.exit(CRASH);
+    let said = "exit code 70: panicked at x.rs:1; is being started again";
+    assert_eq!(one.after(FIRST), [Todo::Spawn]);
+    assert_eq!((one.state(), one.entry().reason(one.now).as_str()), (State::Starting, said));
+    one.apply(Event::Started { pid: 7 });
+    assert_eq!((one.state(), one.entry().reason(one.now).as_str()), (State::Starting, said));
+    assert_eq!(one.entry().snapshot().0.last_log, "panicked at x.rs:1");
+    one.exit(CRASH);
+    assert_eq!(one.entry().reason(one.now), "exit code 70; started again in 0.2 s", "each has words of its own");
+    one.after(FIRST * 2);
+    one.start();
+    assert_eq!(one.entry().reason(one.now), "", "this one serves");
+}
+
+#[test]
+fn a_demand_host_says_why_its_child_died_until_the_next_one_is_wanted_but_not_that_it_was_idle() {
+    let mut one = One::new(Start::Demand, None);
+    one.boot();
+    one.apply(Event::Wanted);
+    one.apply(Event::Started { pid: 7 });
+    one.exit(CRASH);
+    one.after(FIRST);
+    assert_eq!(one.entry().reason(one.now), "exit code 70; started again when a requester comes");
+    one.apply(Event::Wanted);
+    assert_eq!(one.entry().reason(one.now), "exit code 70; is being started again");
+    one.start();
+    one.after(Duration::from_secs(2));
+    assert_eq!(one.exit(Exit::Code(0)), Some(Todo::Watch));
+    assert_eq!(one.entry().reason(one.now), "");
+}
+
+#[test]
 fn counters_go_on_over_a_restart() {
     let mut one = One::serving();
     let outcomes = Outcomes { replies: 5, lost: 2, ..Outcomes::default() };

@@ -3,16 +3,22 @@
 //! How many there are in a row is `TIELINE_HUPS`, else 50.
 
 mod command;
+mod crashes;
 mod crowd;
 mod deferred;
 mod faults;
 mod hosts;
+mod kept;
 mod killed;
+mod moved;
 mod owed;
+mod reach;
 mod requests;
 mod signals;
 mod stage;
 mod storm;
+mod talks;
+mod tcp;
 mod trial;
 
 /// How many restarts make a storm.

@@ -1,8 +1,10 @@
 //! Replies on their way out of the daemon while the child is replaced.
 
+use nix::sys::signal::Signal;
+
 use super::crowd::assert_is_reply;
 use super::stage::OneHost;
-use crate::common::wait_until;
+use crate::common::{host, tag, wait_until};
 
 #[test]
 fn a_large_reply_that_is_under_way_at_the_restart_arrives_whole() {
@@ -50,5 +52,37 @@ fn a_reply_slower_than_drain_costs_its_own_requester_alone() {
     assert!(slow.rest().is_empty(), "it is closed without a reply");
     wait_until("the old child is gone", || (!old.is_alive()).then_some(()));
     assert_is_reply(&quick.ask("<3>"), "<3>");
+    stage.daemon.stop();
+}
+
+/// A service that is restarted without a pause must not collect processes.
+#[test]
+fn a_restart_waits_while_eight_children_of_a_host_still_end_what_they_owe() {
+    let mut stage = OneHost::with_settings("", "[defaults]\ndrain = \"28s\"");
+    stage.host.stop();
+    let mut owed = Vec::new();
+    for number in 1..=8 {
+        let mut requester = stage.requester();
+        requester.send(&tag(number));
+        wait_until("it is under way", || {
+            let status = stage.place.try_status()?;
+            (host(&status, "far")["in_flight"] == 1).then_some(())
+        });
+        owed.push((requester, number));
+        stage.replace();
+    }
+    stage.change();
+    stage.daemon.signal(Signal::SIGHUP);
+    let restart = wait_until("it waits", || {
+        let restart = stage.place.try_status()?["restart"].clone();
+        (restart["asked"] == 9).then_some(restart)
+    });
+    assert_eq!(restart["ended"], 8, "{restart}");
+    assert!(restart["waiting"].as_str().is_some_and(|why| why.contains("still end what they owe")), "{restart}");
+    stage.host.signal(Signal::SIGCONT);
+    for (mut requester, number) in owed {
+        assert_is_reply(&requester.reply(), &tag(number));
+    }
+    assert_eq!(stage.daemon.settle()["generation"], 10, "now it has its turn");
     stage.daemon.stop();
 }

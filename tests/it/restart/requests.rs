@@ -1,7 +1,7 @@
 //! Requests on their way into the daemon while the child is replaced: half sent, pipelined, in the backlog, over TCP.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::thread;
 
 use nix::sys::signal::Signal;
@@ -9,7 +9,8 @@ use tieline::dialect::Dialect;
 
 use super::crowd::assert_is_reply;
 use super::stage::OneHost;
-use crate::common::{LONG, Requester, tag, wait_until};
+use super::tcp::TcpRequester;
+use crate::common::{Requester, tag, wait_until};
 
 /// How often the child is replaced under a requester.
 const REPLACEMENTS: u64 = 20;
@@ -89,14 +90,9 @@ fn requesters_over_tcp_are_handed_over_as_well() {
     let address = free.local_addr().expect("its address");
     drop(free);
     let mut stage = OneHost::new(&format!("listen={address}"));
-    let stream = TcpStream::connect(address).expect("the loopback listener accepts");
-    stream.set_read_timeout(Some(LONG)).expect("a timeout can be set");
-    let mut reader = BufReader::new(&stream);
+    let mut requester = TcpRequester::connect(address);
     for number in 0..5 {
-        (&stream).write_all(format!("{}\n", tag(number)).as_bytes()).expect("it stays connected");
-        let mut reply = String::new();
-        reader.read_line(&mut reply).expect("it answers");
-        assert_is_reply(&reply, &tag(number));
+        assert_is_reply(&requester.ask(&tag(number)), &tag(number));
         stage.replace();
     }
     stage.daemon.stop();

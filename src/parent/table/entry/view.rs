@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Life};
-use crate::parent::table::child::Stage;
+use crate::parent::table::child::{Child, Stage};
 use crate::parent::table::restart::Restarts;
 use crate::snapshot::{Reach, Snapshot};
 
@@ -114,6 +114,11 @@ impl Entry {
         Some(now.duration_since(asked)).filter(|silence| *silence >= ANSWER_WITHIN)
     }
 
+    /// Whether a child is being started.
+    fn is_coming(&self) -> bool {
+        matches!(self.life, Life::Due | Life::Spawning) || self.newest().is_some_and(Child::is_starting)
+    }
+
     /// Why the host is as it is; empty if there is nothing to say.
     pub(crate) fn reason(&self, now: Instant) -> String {
         let rest = self.resting(now).map(|rest| rest.as_secs_f32());
@@ -124,6 +129,8 @@ impl Entry {
                 format!("{why}; the child before it serves on, the next one {next}")
             }
             (Life::Resting { why, .. }, ..) => format!("{why}; started again in {:.1} s", rest.unwrap_or_default()),
+            (_, _, Some(why)) if self.is_coming() => format!("{why}; is being started again"),
+            (Life::Waiting, _, Some(why)) => format!("{why}; started again when a requester comes"),
             _ => self.reason.clone(),
         }
     }
