@@ -46,6 +46,8 @@ pub struct Own {
     head: ([u8; HEAD], usize),
     /// Whether a reply has begun and not ended.
     within: bool,
+    /// Whether its requester sends no more, and may be owed something that cannot be counted.
+    listens: bool,
     owed: VecDeque<Debt>,
     /// How many of them are the requester's.
     asked: usize,
@@ -113,6 +115,7 @@ impl Own {
             framer: ReplyFramer::of_session(dialect),
             head: ([0; HEAD], 0),
             within: false,
+            listens: false,
             owed: VecDeque::new(),
             asked: 0,
             binding: Binding::default(),
@@ -165,7 +168,12 @@ impl Own {
     /// How many replies its requester is owed, as far as they can be counted.
     #[must_use]
     pub fn owes(&self) -> usize {
-        self.asked
+        self.asked + usize::from(self.listens)
+    }
+
+    /// Its requester sends no more. What can be counted it is still owed; what cannot, it may be.
+    pub fn listens_on(&mut self) {
+        self.listens = self.mode != Mode::Strict;
     }
 
     /// As [`Own::owes`], if it can be counted and no reply has been passed on in part only.
@@ -227,7 +235,7 @@ impl Own {
         }
         let owed = self.owed.iter().filter(|debt| debt.for_whom == Asker::Requester);
         let sent = owed.filter(|debt| debt.start < self.outgoing.position()).count();
-        Loss::Replies(sent, self.owes() - sent)
+        Loss::Replies(sent, self.asked - sent)
     }
 
     /// A request was sent after which it must be seen whether the session goes on.
