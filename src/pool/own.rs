@@ -204,7 +204,7 @@ impl Own {
     /// Looks at what the host sent, up to the end of a reply.
     pub fn read(&mut self, bytes: &[u8]) -> Part {
         let all = Part { length: bytes.len(), passes: true, voice: None, replies: false };
-        if self.mode == Mode::Raw {
+        if self.mode == Mode::Raw && self.owed.is_empty() {
             return all;
         }
         match self.framer.feed(bytes) {
@@ -221,6 +221,7 @@ impl Own {
             }
             Fed::Malformed(_) | Fed::TooLarge => {
                 self.loosen(Mode::Raw);
+                self.owed.clear();
                 all
             }
         }
@@ -243,9 +244,10 @@ impl Own {
         self.owed.back().is_some_and(|debt| matches!(debt.act, Act::Reset | Act::Quit))
     }
 
+    /// Replies are counted no longer, but for those to what tieline said itself, which all come before the requester's.
     fn loosen(&mut self, mode: Mode) {
         self.mode = mode;
-        self.owed.clear();
+        self.owed.retain(|debt| debt.for_whom == Asker::Nobody);
         self.asked = 0;
     }
 
@@ -282,7 +284,7 @@ impl Own {
             return None;
         }
         let was_reset = self.head() == b"+RESET\r\n";
-        if self.mode == Mode::Loose && !was_reset {
+        if self.mode != Mode::Strict && !was_reset && self.passes() {
             return None;
         }
         let Some(debt) = self.owed.pop_front() else {
@@ -298,7 +300,10 @@ impl Own {
             Act::Hello(voice) if head[0] != b'-' && self.binding.is_free() => voice,
             _ => return None,
         };
-        (self.mode, self.voice) = (Mode::Strict, voice);
+        self.voice = voice;
+        if debt.act == Act::Reset {
+            self.mode = Mode::Strict;
+        }
         (debt.for_whom == Asker::Requester).then_some(voice)
     }
 }
@@ -353,6 +358,21 @@ mod tests {
             assert_eq!(passed(&mut own, "_\r\n", size), "_\r\n");
             assert!(own.is_over());
             assert_eq!(own.voice, Voice::Three);
+        }
+    }
+
+    #[test]
+    fn what_tieline_said_itself_is_answered_to_nobody_even_if_replies_are_counted_no_longer() {
+        let said = "%1\r\n+proto\r\n:3\r\n+OK\r\n";
+        for (act, told) in [(Act::Subscribes, ">3\r\n+subscribe\r\n+a\r\n:1\r\n+PONG\r\n"), (Act::Raw, "?any\nthing")] {
+            for size in [1, 7, 100] {
+                let mut own = Own::new(Dialect::Resp, Instant::now());
+                own.begin(RequesterId(1), Dialect::Resp, Voice::Three, &[Box::from(*b"note")]);
+                own.send(act, b"subscribe");
+                assert_eq!(passed(&mut own, said, size), "");
+                assert_eq!(passed(&mut own, told, size), told);
+                assert!(!own.is_over());
+            }
         }
     }
 
