@@ -10,6 +10,7 @@ mod hosts;
 mod killed;
 mod owed;
 mod requests;
+mod sessions;
 mod signals;
 mod stage;
 mod storm;
