@@ -4,7 +4,7 @@
 //! (0: byte by byte). Leaves: the frames of the rest. Promised: a panic if a frame depends on the split, exceeds the
 //! limit, or ends where no byte was given.
 
-use tieline::dialect::{Dialect, Fed, ReplyFramer, RequestFramer};
+use tieline::dialect::{Dialect, Expect, Fed, ReplyFramer, RequestFramer};
 
 const HUGE: u64 = 1 << 30;
 
@@ -12,6 +12,16 @@ const HUGE: u64 = 1 << 30;
 pub fn requests(dialect: Dialect, data: &[u8], with: impl FnMut(&[u8])) {
     let framer = |max| {
         let mut framer = RequestFramer::new(dialect, max);
+        move |bytes: &[u8]| framer.feed(bytes)
+    };
+    frames(data, framer, with);
+}
+
+/// Frames the bytes as replies to what `expect` says, and gives each to `with`.
+pub fn replies_to(dialect: Dialect, expect: Expect, data: &[u8], with: impl FnMut(&[u8])) {
+    let framer = |max| {
+        let mut framer = ReplyFramer::new(dialect, max);
+        framer.expect(expect);
         move |bytes: &[u8]| framer.feed(bytes)
     };
     frames(data, framer, with);

@@ -19,6 +19,9 @@ pub struct Snapshot {
     pub attempts: u64,
     /// The connections of the pool.
     pub connections: Connections,
+    /// The connections for sessions.
+    #[serde(default)]
+    pub sessions: Sessions,
     /// Requesters that are connected now.
     pub requesters: u64,
     /// Transactions that wait for a connection.
@@ -58,6 +61,15 @@ pub struct Connections {
     pub busy: u64,
     /// Open, with none.
     pub idle: u64,
+    /// As many as there may be.
+    pub max: u64,
+}
+
+/// How many connections there are for sessions, each for one requester at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// In use, kept for the next session, or being opened.
+    pub open: u64,
     /// As many as there may be.
     pub max: u64,
 }

@@ -269,8 +269,9 @@ fn hup_is_survived() {
     let place = Place::new(NOWHERE);
     let daemon = place.start();
     daemon.signal(Signal::SIGHUP);
-    wait_until("the log speaks of it", || place.log().contains("restart by HUP").then_some(()));
-    assert_eq!(daemon.status()["pid"], daemon.process.id());
+    wait_until("the log speaks of it", || place.log().contains("takes over").then_some(()));
+    let status = daemon.status();
+    assert_eq!((&status["pid"], &status["generation"]), (&daemon.process.id().into(), &2.into()));
 }
 
 #[test]

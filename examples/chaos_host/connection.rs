@@ -82,7 +82,9 @@ fn read(mut socket: &File, host: &Host, asked: &Sender<Asked>) -> io::Result<()>
         }
         bytes.extend_from_slice(&chunk[..length]);
         let texts = take_requests(&mut bytes, host)?;
-        host.list.append(&texts.iter().map(|text| format!("{}\n", tag(text))).collect::<String>())?;
+        // What tieline asks in its own name (RESP: COMMAND) has no tag.
+        let tags = texts.iter().map(|text| tag(text)).filter(|tag| !tag.is_empty());
+        host.list.append(&tags.map(|tag| format!("{tag}\n")).collect::<String>())?;
         let at = Instant::now();
         for text in texts {
             asked.send(Asked { text, at }).map_err(io::Error::other)?;

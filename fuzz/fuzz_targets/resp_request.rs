@@ -1,5 +1,5 @@
-//! RESP requests: the framer agrees in every split; what is sent on for an inline request is one request, of which
-//! nothing further is wished.
+//! RESP requests: the framer agrees in every split; what is sent on for an inline request is one request, and no
+//! inline one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
         if let Wish::ForwardAs(array) = Dialect::Resp.wish(frame) {
             let mut framer = RequestFramer::new(Dialect::Resp, u64::MAX);
             assert_eq!(framer.feed(&array), Fed::Complete(array.len()));
-            assert_eq!(Dialect::Resp.wish(&array), Wish::Forward);
+            assert!(!matches!(Dialect::Resp.wish(&array), Wish::ForwardAs(_) | Wish::Nothing));
         }
     });
 });

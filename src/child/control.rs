@@ -21,7 +21,7 @@ use crate::config::Start;
 use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;
 use crate::pool::Standing;
-use crate::snapshot::{Connections, Reach, Snapshot};
+use crate::snapshot::{Connections, Reach, Sessions, Snapshot};
 use crate::spool::keeper::{Done, Tool};
 use crate::spool::tools;
 
@@ -274,6 +274,7 @@ impl Control {
         let max = u64::from(self.heritage.host.connections);
         let mut snapshot = Snapshot {
             connections: Connections { max, ..Connections::default() },
+            sessions: Sessions { open: 0, max: u64::from(self.heritage.host.sessions) },
             retiring: self.stage != Stage::Serving,
             last_log: logging::last_line(),
             ..Snapshot::default()
@@ -317,6 +318,7 @@ async fn ask(worker: &UnboundedSender<Order>, ended: Option<&Told>) -> Option<To
 fn add(snapshot: &mut Snapshot, told: &Told) {
     snapshot.connections.busy += told.numbers.busy;
     snapshot.connections.idle += told.numbers.idle;
+    snapshot.sessions.open += told.numbers.sessions;
     snapshot.requesters += told.numbers.requesters;
     snapshot.attempts += told.attempts;
     snapshot.queued += told.numbers.queued;

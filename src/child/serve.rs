@@ -229,7 +229,10 @@ fn begin(
     for inlet in inheritance.inlets {
         tokio::task::spawn_local(handing::take(Rc::clone(worker), Inlet::new(inlet)?, to_store.clone()));
     }
+    // The worker that has the store waits until nobody can send it anything this way.
+    drop(to_store);
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
+    tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
     Ok(())
 }

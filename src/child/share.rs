@@ -1,7 +1,7 @@
 //! Shares: how the bounds of a host are divided among its workers. Pure.
 //!
 //! Enters: a host's settings. Leaves: one worker's. Promised: all shares together are the whole, but that nobody gets
-//! less than one.
+//! less than one, sessions aside.
 
 use crate::config::HostSettings;
 
@@ -12,7 +12,8 @@ const OWN: u64 = 32;
 /// leave no descriptor to connect to the host with, and the host would look dead.
 #[must_use]
 pub(super) fn most_requesters(host: &HostSettings, files: u64) -> u32 {
-    let left = files.saturating_sub(u64::from(host.connections) + OWN * u64::from(host.workers.max(1))).max(1);
+    let connections = u64::from(host.connections) + u64::from(host.sessions);
+    let left = files.saturating_sub(connections + OWN * u64::from(host.workers.max(1))).max(1);
     u32::try_from(left).unwrap_or(u32::MAX).min(host.requesters)
 }
 
@@ -23,6 +24,8 @@ pub(super) fn of(host: &HostSettings, index: u32) -> HostSettings {
     let part = |whole: u32| (whole / workers + u32::from(index < whole % workers)).max(1);
     HostSettings {
         connections: part(host.connections),
+        // One event loop may well be without: its requesters are answered busy.
+        sessions: host.sessions / workers + u32::from(index < host.sessions % workers),
         queue: part(host.queue),
         requesters: part(host.requesters),
         ..host.clone()
@@ -49,7 +52,7 @@ mod tests {
     #[test]
     fn requesters_leave_descriptors_for_the_connections() {
         assert_eq!(most_requesters(&host(), 1_000_000), 4096);
-        assert_eq!(most_requesters(&host(), 1024), 1024 - 10 - 32);
+        assert_eq!(most_requesters(&host(), 1024), 1024 - 10 - 32 - 32);
         assert_eq!(most_requesters(&host(), 8), 1);
     }
 }

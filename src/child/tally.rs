@@ -39,6 +39,11 @@ impl Tally {
         self.latencies.saturating_record(micros.max(1));
     }
 
+    /// The host replied within a session, where it may have waited on purpose: no latency is counted.
+    pub fn passed(&mut self) {
+        self.outcomes.replies += 1;
+    }
+
     /// A transaction failed.
     pub fn failed(&mut self, failure: Failure) {
         let count = match failure {

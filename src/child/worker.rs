@@ -16,7 +16,7 @@ use super::dispatch::{Dispatch, Numbers};
 use super::handing::Outlet;
 use super::spooler::Spooler;
 use super::tally::Tally;
-use crate::pool;
+use crate::pool::{self, open::Opener};
 use crate::requester::Standing;
 use crate::snapshot::SpoolNumbers;
 use crate::system::stream::WriteHalf;
@@ -86,6 +86,7 @@ pub struct Worker {
     connections: RefCell<Vec<Option<Waker>>>,
     /// The tasks that there is one of each.
     pub bells: Bells,
+    opener: Opener,
     stage: Cell<Stage>,
     /// Whether its connections go as well, for nobody needs them here any more.
     departing: Cell<bool>,
@@ -99,6 +100,8 @@ pub struct Worker {
 pub struct Bells {
     /// Opens connections.
     pub connector: Bell,
+    /// Opens connections for sessions.
+    pub sessions: Bell,
     /// Calls [`Dispatch::expire`].
     pub timer: Bell,
     /// Accept or take over requesters.
@@ -150,6 +153,7 @@ impl Worker {
     pub fn new(index: usize, dispatch: Dispatch, reports: UnboundedSender<Report>) -> Self {
         Self {
             index,
+            opener: Opener::new(dispatch.host()),
             dispatch: RefCell::new(dispatch),
             scratch: RefCell::default(),
             requesters: RefCell::default(),
@@ -161,6 +165,12 @@ impl Worker {
             spooler: OnceCell::new(),
             reports,
         }
+    }
+
+    /// Opens connections to the host.
+    #[must_use]
+    pub fn opener(&self) -> &Opener {
+        &self.opener
     }
 
     /// Calls the dispatch and does its errands.
@@ -401,6 +411,9 @@ impl Worker {
         }
         if std::mem::take(&mut dispatch.errands.connect) {
             self.bells.connector.ring();
+        }
+        if std::mem::take(&mut dispatch.errands.sessions) {
+            self.bells.sessions.ring();
         }
         if std::mem::take(&mut dispatch.errands.timer) {
             self.bells.timer.ring();

@@ -8,7 +8,7 @@ use super::daemon::Daemon;
 use super::units::{age, amount};
 use super::{complain, print};
 use crate::parent::status::{HostStatus, Status};
-use crate::snapshot::SpoolNumbers;
+use crate::snapshot::{Sessions, SpoolNumbers};
 
 /// Longest note in characters; `--json` has all of it.
 const LONGEST_NOTE: usize = 80;
@@ -47,7 +47,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
                 super::exit::SOFTWARE
             }
         },
-        Ok(status) if one => print(&(table(&status) + &status.hosts.iter().map(stored).collect::<String>())),
+        Ok(status) if one => print(&(table(&status) + &status.hosts.iter().map(more).collect::<String>())),
         Ok(status) => print(&table(&status)),
         Err(error) => {
             complain(&error.to_string());
@@ -112,6 +112,13 @@ fn spool(spool: &SpoolNumbers) -> String {
     }
 }
 
+/// What the table has no room for.
+fn more(host: &HostStatus) -> String {
+    let Sessions { open, max } = host.sessions;
+    let sessions = if open > 0 { format!("sessions: {open} of {max} connections open\n") } else { String::new() };
+    sessions + &stored(host)
+}
+
 /// All about the spool in a few lines; nothing if nothing is in it.
 fn stored(host: &HostStatus) -> String {
     let SpoolNumbers { depth, bytes, oldest_s, in_doubt, held, dead, damaged, last_error } = &host.spool;
@@ -160,13 +167,13 @@ mod tests {
     const STATUS: &str = r#"{"version":"0.1.0","pid":4711,"generation":1,"started":"2026-01-02T03:04:05.678Z",
         "restart":{"asked":2,"ended":2,"at":"2026-01-02T03:05:00Z","complaint":"","fault":"","replacing":0,"waiting":""},"hosts":[
         {"name":"cache","address":"127.0.0.1:6379","dialect":"resp","pid":4712,"generation":1,"version":"0.1.0","state":"up","reason":"","next_probe":null,
-         "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
+         "attempts":7,"connections":{"busy":1,"idle":3,"max":4},"sessions":{"open":2,"max":32},"requesters":12,"queued":0,"in_flight":1,"replies":1234567,"lost":0,
          "timeout":0,"unknown":1,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":0,"bytes":0,"oldest_s":0,"in_doubt":0,"held":0,"dead":0,"damaged":0,"last_error":""},
          "latency_us":{"p50":85,"p99":1240,"p999":20000,"max":2500000},"restarts":0,"last_log":"serving"},
         {"name":"ledger","address":"[::1]:7000","dialect":"line","pid":null,"generation":1,"version":"0.1.0","state":"crashed",
          "reason":"exit code 70; started again in 0.1 s","next_probe":"2026-01-02T03:04:06Z",
-         "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
+         "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"sessions":{"open":0,"max":32},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
          "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":42,"bytes":6789,"oldest_s":190,"in_doubt":1,"held":2,"dead":3,"damaged":0,"last_error":"the disk is full"},
          "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}]}"#;
@@ -199,6 +206,13 @@ mod tests {
         spool: 42 wait (the first for 3 min), 1 in doubt, 2 held, 3 dead, 0 damaged, 6.6 KiB
         spool: last error: the disk is full
         ");
+    }
+
+    #[test]
+    fn open_sessions_are_told_to_who_asks_for_one_host() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        assert_eq!(more(&status.hosts[0]), "sessions: 2 of 32 connections open\n");
+        assert!(more(&status.hosts[1]).starts_with("spool: "));
     }
 
     #[test]

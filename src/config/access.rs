@@ -1,8 +1,11 @@
-//! Who may use a host's socket: owner, group and permission bits.
+//! Who may use a host's socket: owner, group and permission bits, and whom the child lets in.
 //!
-//! Enters: one word. Leaves: a number, or why the word is none. The machine's own tables of users and groups are asked.
+//! Enters: one word. Leaves: a number or several, or why the word is none. The machine's own tables of users and groups are asked.
 
 use nix::unistd::{Group, User};
+
+use super::complaint::quoted;
+use super::settings::Allowed;
 
 /// Reads a user, by name or by number.
 pub(super) fn owner(word: &str) -> Result<u32, String> {
@@ -12,6 +15,16 @@ pub(super) fn owner(word: &str) -> Result<u32, String> {
 /// Reads a group, by name or by number.
 pub(super) fn group(word: &str) -> Result<u32, String> {
     id(word, || Group::from_name(word).map(|group| group.map(|group| group.gid.as_raw())))
+}
+
+/// Reads users and groups, separated by commas, a group with an `@` before it.
+pub(super) fn allowed(word: &str) -> Result<Vec<Allowed>, String> {
+    let one = |part: &str| match part.strip_prefix('@') {
+        _ if part.is_empty() || part == "@" => Err("a name is missing".to_owned()),
+        Some(name) => group(name).map(Allowed::Group).map_err(|why| format!("group {}: {why}", quoted(name))),
+        None => owner(part).map(Allowed::User).map_err(|why| format!("user {}: {why}", quoted(part))),
+    };
+    word.split(',').map(one).collect()
 }
 
 /// A number as it stands, or what the machine knows the name as.

@@ -41,7 +41,7 @@ struct Spot {
 
 impl Complaint {
     /// About a file or directory as a whole.
-    pub(super) fn about(file: &Path, what: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn about(file: &Path, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { file: printable(&file.to_string_lossy()), spot: None, what: what.into(), help: help.into() }
     }
 
@@ -54,6 +54,12 @@ impl Complaint {
     /// Says what is wrong, and what would be right.
     pub(super) fn saying(self, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { what: what.into(), help: help.into(), ..self }
+    }
+
+    /// All of it in one line, without the text of the file's line.
+    pub(crate) fn in_one_line(&self) -> String {
+        let place = self.spot.as_ref().map_or_else(String::new, |spot| format!("{}:{}:", spot.line, spot.column));
+        format!("{}:{place} {}; {}", self.file, self.what, self.help)
     }
 
     /// What the complaints of one file are sorted by.
@@ -98,7 +104,7 @@ fn excerpt(line: &str, before: usize) -> (String, usize) {
 }
 
 /// A text in which no control character is left but the tab: each is shown as one character, so that columns hold.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\t' { c } else { picture(c) }).collect()
 }
 

@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use tokio_rustls::rustls::pki_types::ServerName;
+
 use super::complaint::{Wrong, quoted};
 use super::nearest::suggest;
 use super::settings::Address;
@@ -16,8 +18,9 @@ use crate::dialect::Dialect;
 pub(super) const SOCKET_PATH_MAX: usize = 107;
 
 const ADDRESS_HELP: &str = "an address is host:port, [IPv6]:port or unix:/path";
-const DIALECTS: [(&str, Dialect); 3] = [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp)];
-const LATER_DIALECTS: [&str; 2] = ["http", "memcache"];
+const DIALECTS: [(&str, Dialect); 4] =
+    [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp), ("memcache", Dialect::Memcache)];
+const LATER_DIALECTS: [&str; 1] = ["http"];
 const NAME_HELP: &str = "a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit";
 
 /// Checks the name of a host.
@@ -133,6 +136,22 @@ pub(super) fn loopback(word: &str) -> Result<SocketAddr, &'static str> {
         _ if address.port() == 0 => Err("its port is 0"),
         _ => Ok(address),
     }
+}
+
+/// Reads a name to be found in a certificate: why it is none completes "cannot be `x`: …".
+pub(super) fn server_name(word: &str) -> Result<String, &'static str> {
+    match ServerName::try_from(word) {
+        Ok(_) => Ok(word.to_owned()),
+        Err(_) => Err("it is neither a DNS name nor an IP address"),
+    }
+}
+
+/// The name or address that the certificate of a host at this address has, if there can be one.
+pub(crate) fn certified_name(address: &Address) -> Option<ServerName<'static>> {
+    let Address::Tcp { host, .. } = address else { return None };
+    // Which interface a link-local address belongs to is no one else's business.
+    let name = host.split('%').next().unwrap_or(host);
+    ServerName::try_from(name.to_owned()).ok()
 }
 
 /// Reads the dialect of a host.

@@ -15,6 +15,7 @@ use nix::unistd::{AccessFlags, faccessat, geteuid};
 
 use super::complaint::{Complaint, ConfigError};
 use super::fields::SOCKET_PATH_MAX;
+use super::host_files;
 use super::settings::Settings;
 use crate::spool::sign::may_have_backlog;
 
@@ -101,7 +102,8 @@ impl Settings {
         let sockets = sockets.chain(deferred().map(|name| self.daemon.deferred_socket(name)));
         let spools = deferred().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
         let long = sockets.filter_map(|socket| self.socket(&socket));
-        ConfigError::unless_empty(directories.chain(spools).chain(files).chain(long).collect())
+        let named = self.hosts.iter().flat_map(|host| host_files::complaints(host, &self.file));
+        ConfigError::unless_empty(directories.chain(spools).chain(files).chain(long).chain(named).collect())
     }
 
     /// Makes `run_dir` and `spool_dir` (0750) where only their last part is missing.

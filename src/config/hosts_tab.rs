@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::complaint::{Complaint, ConfigError, Wrong, quoted};
 use super::fields::{self, dialect_word};
+use super::meaning;
 use super::nearest::suggest;
 use super::options::{self, Form, Rule, SHARES, Setting, check_shares, check_spool};
 use super::settings::{Address, HostSettings};
@@ -37,7 +38,7 @@ const LINE_HELP: &str =
 /// # Errors
 /// Every complaint about the table.
 pub fn parse_hosts_tab(file: &Path, bytes: &[u8]) -> Result<Vec<HostSettings>, ConfigError> {
-    let (hosts, complaints) = read(&Source::new(file, bytes), &[]);
+    let (hosts, complaints) = read(&Source::new(file, bytes), file.parent().unwrap_or(Path::new("")), &[]);
     ConfigError::unless_empty(complaints).map(|()| hosts)
 }
 
@@ -49,10 +50,10 @@ pub fn show_host(host: &HostSettings) -> String {
     fields.join(" ")
 }
 
-/// Reads the table; the complaints are sorted by place.
-pub(super) fn read(source: &Source, defaults: &[Setting]) -> (Vec<HostSettings>, Vec<Complaint>) {
+/// Reads the table, a file of the directory `base`; the complaints are sorted by place.
+pub(super) fn read(source: &Source, base: &Path, defaults: &[Setting]) -> (Vec<HostSettings>, Vec<Complaint>) {
     let broken: HashMap<usize, Complaint> = source.not_utf8().into_iter().collect();
-    let mut reader = Reader::new(source, defaults);
+    let mut reader = Reader::new(source, base, defaults);
     for (start, line) in source.lines() {
         match broken.get(&source.line_number(start)) {
             Some(complaint) => reader.complaints.push(complaint.clone()),
@@ -66,6 +67,8 @@ pub(super) fn read(source: &Source, defaults: &[Setting]) -> (Vec<HostSettings>,
 /// What has been read so far.
 struct Reader<'a> {
     source: &'a Source,
+    /// What relative paths are relative to.
+    base: &'a Path,
     defaults: &'a [Setting],
     hosts: Vec<HostSettings>,
     complaints: Vec<Complaint>,
@@ -76,9 +79,9 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(source: &'a Source, defaults: &'a [Setting]) -> Self {
+    fn new(source: &'a Source, base: &'a Path, defaults: &'a [Setting]) -> Self {
         let (names, listens) = (HashMap::new(), HashMap::new());
-        Self { source, defaults, hosts: Vec::new(), complaints: Vec::new(), names, listens }
+        Self { source, base, defaults, hosts: Vec::new(), complaints: Vec::new(), names, listens }
     }
 
     fn line(&mut self, start: usize, line: &str) {
@@ -129,7 +132,8 @@ impl<'a> Reader<'a> {
         let host = HostSettings::with_defaults(name.text, address, dialect.unwrap_or(Dialect::Line));
         let host = self.with_options(host, &given);
         self.together(&host, name, &given);
-        self.spool(&host, knows_dialect, &given);
+        self.meaning(&host, knows_dialect, &given);
+        self.allow(&host, name, &given);
         if is_whole {
             let mut host = host;
             options::without_idle_words(&mut host);
@@ -153,18 +157,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Options of the spool at a host that has none, or cannot make use of them.
-    fn spool(&mut self, host: &HostSettings, knows_dialect: bool, given: &[Given<'_>]) {
-        let flag_is_wrong = given.iter().any(|option| option.rule.key == "deferred" && option.setting.is_none());
+    /// Options that mean nothing at this host, because of its dialect or without another one.
+    fn meaning(&mut self, host: &HostSettings, knows_dialect: bool, given: &[Given<'_>]) {
+        let is_flag = |option: &Given<'_>| matches!(option.rule.form, Form::Flag(_));
+        let flag_is_wrong = given.iter().any(|option| is_flag(option) && option.setting.is_none());
         if flag_is_wrong || !knows_dialect {
             return;
         }
+        let is_given = |key: &str| value_of(given, key).is_some();
         for option in given.iter().filter(|option| option.setting.is_some()) {
             let key = option.rule.key;
-            if let Err(wrong) = check_spool(host, key) {
-                let start = option.value.start.saturating_sub(key.len() + 1);
+            if let Err(wrong) = check_spool(host, key).and_then(|()| meaning::check(host, key, &is_given)) {
+                let start =
+                    if is_flag(option) { option.value.start } else { option.value.start.saturating_sub(key.len() + 1) };
                 self.complain(start..start + key.len(), wrong.what, wrong.help);
             }
+        }
+    }
+
+    /// Who comes over TCP cannot be known.
+    fn allow(&mut self, host: &HostSettings, name: &Word<'_>, given: &[Given<'_>]) {
+        if host.listen.is_some() && !host.allow.is_empty() {
+            let word = value_of(given, "allow").or(value_of(given, "listen")).unwrap_or(name);
+            let what = "`allow` and `listen` do not go together: over TCP nobody can tell who a requester is";
+            self.complain(word.span(), what, "remove one of them, in this line or in [defaults] of tieline.toml");
         }
     }
 
@@ -198,7 +214,7 @@ impl<'a> Reader<'a> {
                 let what = format!("`{}` is given twice for this host", rule.key);
                 self.complain(word.part(rule.key, 0).span(), what, "keep one of them");
             }
-            let read = if is_flag { read_flag(rule, word) } else { read_value(rule, value.text) };
+            let read = if is_flag { read_flag(rule, word) } else { read_value(rule, value.text, self.base) };
             let setting = self.take(&value, read);
             given.push(Given { rule, value, setting });
         }
@@ -276,13 +292,13 @@ fn value_of<'g, 'w>(given: &'g [Given<'w>], key: &str) -> Option<&'g Word<'w>> {
 /// A flag is given by its key alone.
 fn read_flag(rule: &Rule, word: &Word<'_>) -> Result<Setting, Wrong> {
     if word.text == rule.key {
-        return rule.read("true");
+        return rule.read("true", Path::new(""));
     }
     Err(Wrong::new(format!("`{}` takes no value", rule.key), format!("write `{}` alone", rule.key)))
 }
 
-fn read_value(rule: &Rule, value: &str) -> Result<Setting, Wrong> {
-    rule.read(value).map_err(|wrong| match value.split_once(',') {
+fn read_value(rule: &Rule, value: &str, base: &Path) -> Result<Setting, Wrong> {
+    rule.read(value, base).map_err(|wrong| match value.split_once(',') {
         Some((_, rest)) if rest.contains('=') => {
             Wrong::new(wrong.what, "options are separated by blanks, not by commas")
         }

@@ -87,7 +87,8 @@ fn read_table(file: &Path, reading: &Reading) -> Result<Vec<super::HostSettings>
             return Err(vec![cannot_read(path, &error, &help)]);
         }
     };
-    let (hosts, complaints) = hosts_tab::read(&Source::new(path, &bytes), &reading.defaults);
+    let (hosts, complaints) =
+        hosts_tab::read(&Source::new(path, &bytes), path.parent().unwrap_or(Path::new("/")), &reading.defaults);
     if complaints.is_empty() { Ok(hosts) } else { Err(complaints) }
 }
 

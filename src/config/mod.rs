@@ -7,6 +7,9 @@
 //! - `tieline_toml`, `hosts_tab` — the reader of each
 //! - `words`, `toml_values` — what each format is made of
 //! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
+//! - `meaning` — which options mean something to which hosts
+//! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
+//! - `host_files` — mistakes in the files that hosts name
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
 //! - `files` — mistakes that only the file system shows; the directories that are made
 //! - `settings` — what leaves
@@ -15,10 +18,14 @@ mod access;
 mod complaint;
 mod fields;
 mod files;
+pub mod greeting;
+mod host_files;
 mod hosts_tab;
 mod load;
+mod meaning;
 mod nearest;
 mod options;
+pub(crate) mod secrets;
 mod settings;
 mod source;
 mod tieline_toml;
@@ -29,8 +36,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use complaint::printable;
 pub use complaint::{Complaint, ConfigError};
+pub(crate) use fields::certified_name;
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
-pub use settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis};
+pub(crate) use options::opening;
+pub use settings::{
+    Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,
+};

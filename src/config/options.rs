@@ -4,13 +4,16 @@
 //! Promised: a value that is read is within its bounds, and [`show`] writes what is read back as the same host.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::access::{group, mode, owner};
+use super::access::{allowed, group, mode, owner};
 use super::complaint::{Wrong, quoted};
-use super::fields::loopback;
+use super::fields::{loopback, server_name};
+use super::meaning;
 use super::nearest::suggest;
 use super::settings::{HostSettings, Start};
+use super::toml_values::normalized;
 use super::units::{self, DURATION_FORM, Reason, SIZE_FORM};
 use crate::dialect::Dialect;
 
@@ -37,6 +40,11 @@ pub(super) enum Form {
     Owner,
     Group,
     Mode,
+    Allow,
+    ServerName,
+    User,
+    /// A file, relative to the directory of the file that names it.
+    Path(fn(&mut HostSettings) -> &mut Option<PathBuf>),
 }
 
 /// Why a word is none of a few.
@@ -48,8 +56,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
-pub(super) static RULES: [Rule; 25] = [
+pub(super) static RULES: [Rule; 37] = [
     rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
+    rule("sessions", Form::Count(0..=10_000, |host| &mut host.sessions)),
     rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
     rule("window", Form::Count(1..=65_536, |host| &mut host.window)),
     rule("queue", Form::Count(1..=1_000_000, |host| &mut host.queue)),
@@ -76,6 +85,18 @@ pub(super) static RULES: [Rule; 25] = [
     rule("owner", Form::Owner),
     rule("group", Form::Group),
     rule("mode", Form::Mode),
+    rule("allow", Form::Allow),
+    rule("tls", Form::Flag(|host| &mut host.tls)),
+    rule("sni", Form::ServerName),
+    rule("ca", Form::Path(|host| &mut host.ca)),
+    rule("cert", Form::Path(|host| &mut host.cert)),
+    rule("key", Form::Path(|host| &mut host.key)),
+    rule("user", Form::User),
+    rule("password_file", Form::Path(|host| &mut host.password_file)),
+    // Redis counts databases with a signed number of 32 bits.
+    rule("db", Form::Count(0..=i32::MAX.unsigned_abs(), |host| &mut host.db)),
+    rule("greeting", Form::Path(|host| &mut host.greeting)),
+    rule("secrets", Form::Path(|host| &mut host.secrets)),
 ];
 
 /// The bounds of `drain`, which is no host's option but stands beside them in `[defaults]`.
@@ -96,9 +117,9 @@ pub(super) fn keys() -> Vec<&'static str> {
 }
 
 impl Rule {
-    /// Reads a value.
-    pub(super) fn read(&self, word: &str) -> Result<Setting, Wrong> {
-        self.form.read(word).map_err(|why| cannot_be(self.key, word, &why, self.form.help(word)))
+    /// Reads a value that stands in a file of the directory `base`.
+    pub(super) fn read(&self, word: &str, base: &Path) -> Result<Setting, Wrong> {
+        self.form.read(word, base).map_err(|why| cannot_be(self.key, word, &why, self.form.help(word)))
     }
 }
 
@@ -108,7 +129,7 @@ pub(super) fn cannot_be(key: &str, word: &str, why: &str, help: impl Into<String
 }
 
 impl Form {
-    fn read(&self, word: &str) -> Result<Setting, String> {
+    fn read(&self, word: &str, base: &Path) -> Result<Setting, String> {
         Ok(match self {
             Self::Count(bounds, field) => set(*field, count_within(word, bounds).map_err(text)?),
             Self::Time(bounds, field) => set(*field, time_within(word, bounds).map_err(text)?),
@@ -123,6 +144,10 @@ impl Form {
             Self::Owner => set(|host| &mut host.owner, Some(owner(word)?)),
             Self::Group => set(|host| &mut host.group, Some(group(word)?)),
             Self::Mode => set(|host| &mut host.mode, mode(word)?),
+            Self::Allow => set(|host| &mut host.allow, allowed(word)?),
+            Self::ServerName => set(|host| &mut host.sni, Some(server_name(word)?)),
+            Self::User => set(|host| &mut host.user, Some(without_blank(word)?.to_owned())),
+            Self::Path(field) => set(*field, Some(normalized(&base.join(without_blank(word)?)))),
         })
     }
 
@@ -147,6 +172,12 @@ impl Form {
             Self::Owner => "a user of this machine, by name or by number".into(),
             Self::Group => "a group of this machine, by name or by number".into(),
             Self::Mode => "permission bits as for chmod(1), in octal and with a right to write: 0660".into(),
+            Self::Allow => {
+                "users and groups of this machine, separated by commas, groups with an `@`: www-data,@backup".into()
+            }
+            Self::ServerName => "a name that the host's certificate has: redis.example.com".into(),
+            Self::User => "a user of the host".into(),
+            Self::Path(_) => "the path of a file, relative to the directory of this one or from the root".into(),
         }
     }
 
@@ -167,6 +198,10 @@ impl Form {
             Self::Owner => host.owner.map_or_else(String::new, |id| id.to_string()),
             Self::Group => host.group.map_or_else(String::new, |id| id.to_string()),
             Self::Mode => format!("{:04o}", host.mode),
+            Self::Allow => host.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            Self::ServerName => host.sni.clone().unwrap_or_default(),
+            Self::User => host.user.clone().unwrap_or_default(),
+            Self::Path(field) => field(&mut copy).as_ref().map_or_else(String::new, |path| path.display().to_string()),
         }
     }
 }
@@ -180,6 +215,16 @@ pub(super) fn show(host: &HostSettings) -> Vec<String> {
         _ => format!("{}={}", rule.key, rule.form.show(host)),
     };
     RULES.iter().filter(differs).map(written).collect()
+}
+
+/// The options by which connections are opened, with what they say first.
+const OPENING: [&str; 10] = ["tls", "sni", "ca", "cert", "key", "user", "password_file", "db", "greeting", "secrets"];
+
+/// Those options of a host by which its connections are opened, as [`show`] has them: what has been opened by the same
+/// ones, at the same address, is as good as what is opened anew.
+pub(crate) fn opening(host: &HostSettings) -> Vec<String> {
+    let is_one = |written: &String| OPENING.contains(&written.split('=').next().unwrap_or_default());
+    show(host).into_iter().filter(is_one).collect()
 }
 
 /// The help text for a duration within bounds.
@@ -230,6 +275,15 @@ fn replay(word: &str) -> Option<bool> {
     }
 }
 
+/// A word that can be written in `hosts.tab`, wherever it stands now.
+fn without_blank(word: &str) -> Result<&str, &'static str> {
+    match () {
+        () if word.is_empty() => Err("it is empty"),
+        () if word.chars().any(|c| c.is_control() || c.is_whitespace()) => Err("it has a blank or control character"),
+        () => Ok(word),
+    }
+}
+
 /// Prefixes of replies. They are words: what `[defaults]` has can be written in `hosts.tab` as well.
 fn rejects(word: &str) -> Result<Vec<String>, &'static str> {
     let prefixes: Vec<String> = word.split(',').map(str::to_owned).collect();
@@ -246,6 +300,11 @@ const SPOOL: [&str; 6] = ["rejects", "replay", "replay_window", "replay_backoff"
 
 /// What is wrong with giving the option `key` to this host, if anything is.
 pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
+    if !knows_deferred(host.dialect) && (key == "deferred" || SPOOL.contains(&key)) {
+        let help =
+            "remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer";
+        return Err(Wrong::new(format!("`{key}` is not offered for `memcache`"), help));
+    }
     if SPOOL.contains(&key) && !host.deferred {
         let what = format!("`{key}` means nothing without `deferred`");
         return Err(Wrong::new(what, format!("add `deferred` to this host, or remove `{key}`")));
@@ -257,16 +316,24 @@ pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Whether requests may be stored. memcached's replies do not say which failures are worth another try, and many of its
+/// commands have none; nor should what it holds be what must not be lost.
+fn knows_deferred(dialect: Dialect) -> bool {
+    dialect != Dialect::Memcache
+}
+
 fn knows_rejects(dialect: Dialect) -> bool {
     match dialect {
         Dialect::Line | Dialect::Len32 => true,
-        Dialect::Resp => false,
+        Dialect::Resp | Dialect::Memcache => false,
     }
 }
 
-/// Takes from a host what `[defaults]` says to deferred hosts, or hosts of another dialect, only.
+/// Takes from a host what `[defaults]` says to hosts of another kind only.
 pub(super) fn without_idle_words(host: &mut HostSettings) {
     let plain = HostSettings::with_defaults("", host.address.clone(), host.dialect);
+    host.deferred &= knows_deferred(host.dialect);
+    meaning::without_idle_words(host, &plain);
     if !host.deferred || !knows_rejects(host.dialect) {
         host.rejects.clear();
     }

@@ -113,6 +113,9 @@ pub struct HostSettings {
     pub dialect: Dialect,
     /// Most connections to the host at once (10).
     pub connections: u32,
+    /// Most connections for sessions besides those, one requester each (32).
+    #[serde(default = "default_sessions")]
+    pub sessions: u32,
     /// Most transactions in flight on one connection (1024 for `resp`, else 1).
     pub pipeline: u32,
     /// Most outstanding transactions of one requester (1024).
@@ -166,6 +169,64 @@ pub struct HostSettings {
     pub group: Option<u32>,
     /// Permission bits of the socket file (0660).
     pub mode: u32,
+    /// Who else may be a requester of this host, checked at accept; nobody named: whoever may connect to the socket.
+    #[serde(default)]
+    pub allow: Vec<Allowed>,
+    /// Whether connections are TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// The name that the host's certificate must have; the one in the address if there is none.
+    #[serde(default)]
+    pub sni: Option<String>,
+    /// The CAs that may have signed the host's certificate, a PEM file; this machine's own if there is none.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The certificate that the host is shown if it asks for one, a PEM file.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// The private key of `cert`, a PEM file.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// The user that a `resp` connection authenticates as.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Where the password of a `resp` connection is.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// The database that a `resp` connection selects (0).
+    #[serde(default)]
+    pub db: u32,
+    /// What a `line` or `len32` connection says before it serves: a file of [`crate::config::greeting`].
+    #[serde(default)]
+    pub greeting: Option<PathBuf>,
+    /// Where the secrets of the greeting are.
+    #[serde(default)]
+    pub secrets: Option<PathBuf>,
+}
+
+/// Somebody who may be a requester.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowed {
+    /// A user ID.
+    User(u32),
+    /// A group ID: the requester's own group or one of its further ones.
+    Group(u32),
+}
+
+impl fmt::Display for Allowed {
+    /// As it is written in `hosts.tab`, in numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "{id}"),
+            Self::Group(id) => write!(f, "@{id}"),
+        }
+    }
+}
+
+/// For settings that an older version has written down.
+fn default_sessions() -> u32 {
+    32
 }
 
 impl HostSettings {
@@ -173,7 +234,7 @@ impl HostSettings {
     #[must_use]
     pub fn with_defaults(name: impl Into<String>, address: Address, dialect: Dialect) -> Self {
         let (pipeline, max_reply) = match dialect {
-            Dialect::Resp => (1024, 1 << 30),
+            Dialect::Resp | Dialect::Memcache => (1024, 1 << 30),
             Dialect::Line | Dialect::Len32 => (1, 16 << 20),
         };
         Self {
@@ -181,6 +242,7 @@ impl HostSettings {
             address,
             dialect,
             connections: 10,
+            sessions: default_sessions(),
             pipeline,
             window: 1024,
             queue: 10_000,
@@ -205,6 +267,17 @@ impl HostSettings {
             owner: None,
             group: None,
             mode: 0o660,
+            allow: Vec::new(),
+            tls: false,
+            sni: None,
+            ca: None,
+            cert: None,
+            key: None,
+            user: None,
+            password_file: None,
+            db: 0,
+            greeting: None,
+            secrets: None,
         }
     }
 }

@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     }
 
     fn option(&mut self, rule: &'static Rule, entry: &Entry<'_, '_>) -> Option<()> {
-        let read = word(rule, entry.value).and_then(|word| rule.read(&word));
+        let read = word(rule, entry.value).and_then(|word| rule.read(&word, self.values.base));
         let setting = self.values.take(entry.span.clone(), read)?;
         self.defaults.push(setting);
         Some(())

@@ -5,8 +5,9 @@
 //! larger is known as early as its dialect allows; what has ended badly stays ended.
 
 use super::len32::Len32;
+use super::memcache;
 use super::resp::{ReplyMachine, RequestMachine};
-use super::{Dialect, Fed, line};
+use super::{Dialect, Expect, Fed, line};
 
 /// Frames the requests of one requester.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl RequestFramer {
                 Dialect::Line => Request::Line,
                 Dialect::Len32 => Request::Len32(Len32::START),
                 Dialect::Resp => Request::Resp(RequestMachine::START),
+                Dialect::Memcache => Request::Memcache(memcache::RequestMachine::START),
             },
         ))
     }
@@ -47,6 +49,42 @@ impl ReplyFramer {
                 Dialect::Line => Reply::Line,
                 Dialect::Len32 => Reply::Len32(Len32::START),
                 Dialect::Resp => Reply::Resp(ReplyMachine::new()),
+                Dialect::Memcache => Reply::Memcache(memcache::ReplyMachine::new()),
+            },
+        ))
+    }
+
+    /// Says what the reply answers that begins now, or has begun. Of a framer that is never told, any reply is one.
+    #[inline]
+    pub fn expect(&mut self, expect: Expect) {
+        if let Reply::Memcache(machine) = &mut self.0.machine {
+            machine.expect(expect);
+        }
+    }
+
+    /// Whether the frame that was completed last ends a run ([`Expect::is_run`]); if not, it is one reply within it.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        matches!(&self.0.machine, Reply::Memcache(machine) if machine.is_closing())
+    }
+
+    /// Whether these bytes may come although a part of their request was not sent yet.
+    #[must_use]
+    pub fn may_come_early(&self, bytes: &[u8]) -> bool {
+        matches!(&self.0.machine, Reply::Memcache(machine) if machine.may_come_early(bytes))
+    }
+
+    /// A framer at the start of a stream that belongs to one requester alone: replies of any size, and between them
+    /// messages that nobody asked for.
+    #[must_use]
+    pub fn of_session(dialect: Dialect) -> Self {
+        Self(Limited::new(
+            u64::MAX,
+            match dialect {
+                Dialect::Line => Reply::Line,
+                Dialect::Len32 => Reply::Len32(Len32::START),
+                Dialect::Resp => Reply::Resp(ReplyMachine::with_pushes()),
+                Dialect::Memcache => Reply::Memcache(memcache::ReplyMachine::new()),
             },
         ))
     }
@@ -68,6 +106,7 @@ enum Request {
     Line,
     Len32(Len32),
     Resp(RequestMachine),
+    Memcache(memcache::RequestMachine),
 }
 
 impl Machine for Request {
@@ -77,6 +116,7 @@ impl Machine for Request {
             Self::Line => line::feed(bytes),
             Self::Len32(machine) => machine.feed(bytes, room),
             Self::Resp(machine) => machine.feed(bytes, room),
+            Self::Memcache(machine) => machine.feed(bytes, room),
         }
     }
 }
@@ -86,6 +126,7 @@ enum Reply {
     Line,
     Len32(Len32),
     Resp(ReplyMachine),
+    Memcache(memcache::ReplyMachine),
 }
 
 impl Machine for Reply {
@@ -95,6 +136,7 @@ impl Machine for Reply {
             Self::Line => line::feed(bytes),
             Self::Len32(machine) => machine.feed(bytes, room),
             Self::Resp(machine) => machine.feed(bytes, room),
+            Self::Memcache(machine) => machine.feed(bytes, room),
         }
     }
 }
@@ -150,9 +192,12 @@ mod tests {
 
     #[test]
     fn a_frame_of_exactly_the_limit_completes_and_one_byte_more_does_not() {
-        for (dialect, frame) in
-            [(Dialect::Line, &b"1234567\n"[..]), (Dialect::Len32, b"\0\0\0\x041234"), (Dialect::Resp, b"PINGED\r\n")]
-        {
+        for (dialect, frame) in [
+            (Dialect::Line, &b"1234567\n"[..]),
+            (Dialect::Len32, b"\0\0\0\x041234"),
+            (Dialect::Resp, b"PINGED\r\n"),
+            (Dialect::Memcache, b"get abc\n"),
+        ] {
             assert_eq!(RequestFramer::new(dialect, 8).feed(frame), Fed::Complete(8), "{dialect:?}");
             assert_eq!(RequestFramer::new(dialect, 7).feed(frame), Fed::TooLarge, "{dialect:?}");
         }

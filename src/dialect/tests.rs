@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::memcache::samples as memcache;
 use super::resp::samples;
 use super::*;
 
@@ -76,11 +77,14 @@ fn sound() -> impl Strategy<Value = (Dialect, Kind, Vec<Vec<u8>>)> {
         (Just(Dialect::Len32), kind(), frames(len32().boxed())),
         (Just(Dialect::Resp), Just(Kind::Request), frames(samples::request().boxed())),
         (Just(Dialect::Resp), Just(Kind::Reply), frames(samples::reply().boxed())),
+        (Just(Dialect::Memcache), Just(Kind::Request), frames(memcache::request().boxed())),
+        (Just(Dialect::Memcache), Just(Kind::Reply), frames(memcache::reply().boxed())),
     ]
 }
 
 fn anything() -> impl Strategy<Value = (Dialect, Kind, Vec<u8>)> {
-    let dialect = prop_oneof![Just(Dialect::Line), Just(Dialect::Len32), Just(Dialect::Resp), Just(Dialect::Resp)];
+    let dialect =
+        prop::sample::select(&[Dialect::Line, Dialect::Len32, Dialect::Resp, Dialect::Resp, Dialect::Memcache][..]);
     let kind = prop_oneof![Just(Kind::Request), Just(Kind::Reply)];
     let broken =
         (sound(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|((dialect, kind, frames), at, byte)| {
@@ -160,7 +164,7 @@ fn every_failure_is_one_whole_reply_of_its_dialect() {
             let mut reply = Vec::new();
             dialect.failure(failure, &"why\r\n+OK ".repeat(100), &mut reply);
             assert_eq!(
-                ReplyFramer::new(dialect, 500).feed(&reply),
+                ReplyFramer::new(dialect, 520).feed(&reply),
                 Fed::Complete(reply.len()),
                 "{dialect:?} {failure:?}"
             );
@@ -178,6 +182,8 @@ fn failures_have_the_words_that_programs_look_for() {
     assert_eq!(said(Dialect::Line, Failure::Lost, "x"), "before con_lost\n");
     assert_eq!(said(Dialect::Len32, Failure::Timeout, "x"), "before \0\0\0\x0bcon_timeout");
     assert_eq!(said(Dialect::Resp, Failure::Unknown, "sent\r\n\x1b, é"), "before -CONUNKNOWN sent   , é\r\n");
+    assert_eq!(said(Dialect::Memcache, Failure::Lost, "no\r\nway"), "before SERVER_ERROR con_lost no  way\r\n");
+    assert_eq!(said(Dialect::Memcache, Failure::Refused, ""), "before CLIENT_ERROR con_refused\r\n");
     assert_eq!(said(Dialect::Resp, Failure::Busy, ""), "before -CONBUSY\r\n");
     assert_eq!(said(Dialect::Resp, Failure::Refused, &"é".repeat(400)).len(), "before -CONREFUSED \r\n".len() + 480);
 }

@@ -4,7 +4,6 @@
 //! is taken over; what is there and not wanted is closed; at a restart nothing that cannot be had ends the parent: it
 //! goes on with what there was, and says so.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -24,6 +23,7 @@ use super::status::RestartFault;
 use super::supervise::{Before, Estate};
 use super::systemd::Manager;
 use super::systemd::passed::Passed;
+use super::table::bequest::HostBequest;
 use super::table::made::Build;
 use crate::config::{DaemonSettings, HostSettings, Settings};
 use crate::heritage::Heritage as Plan;
@@ -46,15 +46,39 @@ pub(super) fn gather(
     let build = own_build().map_err(system("look at its own binary"))?;
     let manager = Manager::from_environment();
     let Some(mut heritage) = heritage else { return first(settings, build, manager) };
-    let pid_file = inherit_pid_file(&mut heritage, &settings)?;
-    let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager)?;
-    let mut inherited = heritage.take_sockets();
     let mut complaints: Vec<String> = complaint.into_iter().collect();
-    let old: BTreeMap<String, Plan> =
-        heritage.hosts.iter().filter_map(|host| Some((host.name().to_owned(), host.plan()?.clone()))).collect();
+    let pid_file = inherit_pid_file(&mut heritage, &settings, &mut complaints)?;
+    let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager, &mut complaints)?;
+    let (plans, sockets) = open_hosts(&mut settings, &mut heritage, &manager, &mut complaints);
+    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
+    let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
+    let fault = |text| Complaint { fault: RestartFault::Configuration, text };
+    let before = Before {
+        generation: heritage.generation + 1,
+        started: heritage.started,
+        debug: heritage.debug,
+        last_ask: heritage.last_ask,
+        status_owed: heritage.status_owed,
+        asked: heritage.asked,
+        serves: heritage.serves,
+        complaint: (!complaints.is_empty()).then(|| fault(complaints.join("\n"))),
+        children: heritage.children,
+    };
+    say_fates(&fates);
+    Ok(Estate { settings, build, binary: heritage.binary, manager, pid_file, control, desk, sockets, fates, before })
+}
+
+/// Listens for all hosts; those that cannot be had as they are configured go on as they were, or are left out.
+fn open_hosts(
+    settings: &mut Settings,
+    heritage: &mut Heritage,
+    manager: &Manager,
+    complaints: &mut Vec<String>,
+) -> (Vec<Plan>, Vec<HostSockets>) {
+    let mut inherited = heritage.take_sockets();
     let mut opened = Vec::new();
     for host in std::mem::take(&mut settings.hosts) {
-        match open_host(&settings, host, &old, &heritage.settings.daemon, &mut inherited) {
+        match open_host(settings, host, heritage, &mut inherited) {
             Ok((plan, sockets, None)) => opened.push((plan, sockets)),
             Ok((plan, sockets, Some(error))) => {
                 complaints.push(format!("{error}; host {} goes on as it was", plan.host.name));
@@ -65,25 +89,8 @@ pub(super) fn gather(
     }
     settings.hosts = opened.iter().map(|(plan, _)| plan.host.clone()).collect();
     // What is left is wanted by nobody any more.
-    inherited.0.into_iter().for_each(|listening| listening.forget(&manager));
-    let (plans, sockets): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-    let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build);
-    let sockets = kept(sockets, &manager).chain(std::iter::repeat_with(|| None)).take(fates.len()).collect();
-    let complaint =
-        (!complaints.is_empty()).then(|| Complaint { fault: RestartFault::Configuration, text: complaints.join("\n") });
-    let before = Before {
-        generation: heritage.generation + 1,
-        started: heritage.started,
-        debug: heritage.debug,
-        last_ask: heritage.last_ask,
-        status_owed: heritage.status_owed,
-        asked: heritage.asked,
-        serves: heritage.serves,
-        complaint,
-        children: heritage.children,
-    };
-    say_fates(&fates);
-    Ok(Estate { settings, build, binary: heritage.binary, manager, pid_file, control, desk, sockets, fates, before })
+    inherited.0.into_iter().for_each(|listening| listening.forget(manager));
+    opened.into_iter().unzip()
 }
 
 /// Of a parent that inherits nothing: what cannot be had ends it.
@@ -152,32 +159,36 @@ type Opened = (Plan, HostSockets, Option<ListenError>);
 fn open_host(
     settings: &Settings,
     host: HostSettings,
-    old: &BTreeMap<String, Plan>,
-    old_daemon: &DaemonSettings,
+    heritage: &Heritage,
     inherited: &mut Inherited,
 ) -> Result<Opened, (String, ListenError)> {
     let error = match HostSockets::open(&settings.daemon, &host, inherited) {
         Ok(sockets) => return Ok((plan(settings, &host), sockets, None)),
         Err(error) => error,
     };
-    let Some(before) = old.get(&host.name) else { return Err((host.name, error)) };
-    match HostSockets::open(old_daemon, &before.host, inherited) {
+    let old = heritage.hosts.iter().find(|old| old.name() == host.name);
+    let Some(before) = old.and_then(HostBequest::plan) else { return Err((host.name, error)) };
+    match HostSockets::open(&heritage.settings.daemon, &before.host, inherited) {
         Ok(sockets) => Ok((before.clone(), sockets, Some(error))),
         Err(error) => Err((host.name, error)),
     }
 }
 
-fn inherit_pid_file(heritage: &mut Heritage, settings: &Settings) -> Result<PidFile, ParentError> {
+fn inherit_pid_file(
+    heritage: &mut Heritage,
+    settings: &Settings,
+    complaints: &mut Vec<String>,
+) -> Result<PidFile, ParentError> {
     let held = heritage.pid_file.take();
     let held = held.and_then(|lock| Some((lock.path, taken(lock.fd, "the pid file")?)));
-    let held = held.map(|(path, fd)| PidFile::inherit(&path, fd)).transpose()?;
-    match held {
-        Some(held) if held.path() == settings.daemon.pid_file => Ok(held),
-        Some(held) => Ok(PidFile::acquire(&settings.daemon.pid_file).unwrap_or_else(|error| {
-            tracing::error!("{error}; the one before, {}, is kept", held.path().display());
+    let wanted = &settings.daemon.pid_file;
+    match held.map(|(path, fd)| PidFile::inherit(&path, fd)).transpose()? {
+        Some(held) if held.path() == wanted => Ok(held),
+        Some(held) => Ok(PidFile::acquire(wanted).unwrap_or_else(|error| {
+            complaints.push(format!("{error}; the one before, {}, is kept", held.path().display()));
             held
         })),
-        None => Ok(PidFile::acquire(&settings.daemon.pid_file)?),
+        None => Ok(PidFile::acquire(wanted)?),
     }
 }
 
@@ -185,9 +196,14 @@ fn inherit_control(
     heritage: &mut Heritage,
     daemon: &DaemonSettings,
     manager: &Manager,
+    complaints: &mut Vec<String>,
 ) -> Result<(Listening, Desk), ParentError> {
     let mut held = Inherited(heritage.control.take().and_then(Socket::take).into_iter().collect());
-    let (control, mut desk) = open_control(daemon, &mut held, manager)?;
+    let (control, mut desk) = open_control(daemon, &mut held, manager).or_else(|error| {
+        let old = open_control(&heritage.settings.daemon, &mut held, manager)?;
+        complaints.push(format!("{error}; the control socket stays where it is"));
+        Ok::<_, ParentError>(old)
+    })?;
     held.0.into_iter().for_each(|listening| listening.forget(manager));
     desk.conversations = heritage.conversations.drain(..).filter_map(Conversation::take).collect();
     Ok((control, desk))

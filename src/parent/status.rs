@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::table::entry::{Entry, State};
 use super::table::{HostId, Table};
 use crate::dialect::Dialect;
-use crate::snapshot::{Connections, Latency, Outcomes, SpoolNumbers};
+use crate::snapshot::{Connections, Latency, Outcomes, Sessions, SpoolNumbers};
 use crate::version::version;
 
 /// Everything.
@@ -105,6 +105,9 @@ pub(crate) struct HostStatus {
     /// Attempts to connect that the child has ended, one way or the other.
     pub(crate) attempts: u64,
     pub(crate) connections: Connections,
+    /// The connections for sessions.
+    #[serde(default)]
+    pub(crate) sessions: Sessions,
     pub(crate) requesters: u64,
     pub(crate) queued: u64,
     pub(crate) in_flight: u64,
@@ -176,6 +179,7 @@ impl HostStatus {
             next_probe,
             attempts: snapshot.attempts,
             connections: snapshot.connections,
+            sessions: snapshot.sessions,
             requesters: snapshot.requesters,
             queued: snapshot.queued,
             in_flight: snapshot.in_flight,

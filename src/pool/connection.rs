@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
+use super::open::plain;
 use crate::child::dispatch::{Cost, Dispatch};
 use crate::child::handing::Berth;
 use crate::child::worker::Worker;
@@ -27,8 +28,18 @@ pub fn start(worker: &Rc<Worker>, stream: Stream) {
     serve(worker, connection, stream);
 }
 
-/// Serves a connection that a predecessor has handed over, if it leads to where this host is and there is room for it.
-pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, proven: bool) {
+/// Serves a connection that was opened for a session, by this attempt.
+pub fn start_own(worker: &Rc<Worker>, stream: Stream, attempt: u64) {
+    let connection = worker.with(|dispatch| dispatch.opened_own(attempt, Instant::now()));
+    serve(worker, connection, stream);
+}
+
+/// Serves a connection that a predecessor has handed over, if it leads to where this host is, was opened as this host's
+/// are, and there is room for it.
+pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[String], proven: bool) {
+    if worker.look(|dispatch| crate::config::opening(dispatch.host()) != opening) {
+        return debug!("a connection that was handed over was opened in another way than this host's; closed");
+    }
     if worker.look(|dispatch| dispatch.host().address != *address) {
         return debug!(
             "a connection that was handed over leads to {address}, which is not this host's address; closed"
@@ -82,6 +93,9 @@ impl Exchange {
             return Poll::Pending;
         }
         let parcel = self.worker.look(|dispatch| dispatch.parcel_of(self.connection));
+        if !self.read.is_plain() {
+            return Poll::Ready(());
+        }
         let (Some(outlet), Some(parcel)) = (self.worker.outlet(), parcel) else { return Poll::Ready(()) };
         if ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), &[])).is_ok()
             && let Some(write) = self.write.take()
@@ -117,6 +131,8 @@ impl Exchange {
             let written = worker.with(|dispatch| {
                 let bytes = dispatch.outgoing(connection);
                 if bytes.is_empty() {
+                    // What TLS still holds. There is nothing else to do but to wait, whether that is done or not.
+                    ready!(write.poll_flush(cx))?;
                     return Poll::Pending;
                 }
                 let count = ready!(write.poll_write(cx, bytes))?;
@@ -145,8 +161,5 @@ impl Drop for Exchange {
     }
 }
 
-/// An I/O error for people.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
+#[cfg(test)]
+mod tests;

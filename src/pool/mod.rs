@@ -1,15 +1,21 @@
 //! The pool: who may open a connection, which connection takes a transaction, and what a connection still owes.
 //!
 //! Enters: requests' bytes, what was written and read, and the time. Leaves: the same bytes towards the host, and
-//! where each reply belongs. [`Reach`], [`Outgoing`] and [`Slot`] are pure; [`connect`] and [`connection`] have the
-//! sockets.
+//! where each reply belongs. [`Reach`], [`Outgoing`], [`Slot`] and [`Own`] are pure; [`connect`], [`open`] with [`tls`] and
+//! [`greet`], and [`connection`] have the sockets.
 
 pub mod connect;
 pub mod connection;
+pub mod greet;
+pub mod open;
 mod outgoing;
+mod own;
 mod reach;
 mod slot;
+pub mod tls;
+mod watched;
 
 pub use outgoing::Outgoing;
+pub use own::{Loss, Own};
 pub use reach::{Reach, Standing};
 pub use slot::{Flight, HOLD, Piece, Slot};

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Outgoing;
-use crate::dialect::{Dialect, Fed, ReplyFramer};
+use crate::dialect::{Dialect, Expect, Fed, ReplyFramer, Voice};
 use crate::work::TransactionId;
 
 /// A reply up to this size is held until it is whole; a larger one is passed on as it comes (bytes).
@@ -25,6 +25,8 @@ const STRAINED_BY: usize = 64;
 /// … or has owed one for longer than this.
 const STRAINED_AFTER: Duration = Duration::from_millis(10);
 
+const EARLY: &str = "the host sent a reply before it had been sent the request";
+
 /// One connection.
 #[derive(Debug)]
 pub struct Slot {
@@ -38,12 +40,17 @@ pub struct Slot {
     pub stalled: bool,
     /// How many of the flights are tombstones; while there is one the connection takes no new work.
     pub tombstones: u32,
+    /// The protocol's version that it speaks.
+    pub voice: Voice,
+    /// The version that it is to change to; until it has, it takes no new work.
+    pub turning: Option<Voice>,
     /// Whether it has given a reply.
     pub proven: bool,
     /// When it was opened.
     pub opened: Instant,
     /// When it was last used.
     pub used: Instant,
+    dialect: Dialect,
     framer: ReplyFramer,
     pipeline: usize,
 }
@@ -53,6 +60,8 @@ pub struct Slot {
 pub struct Flight {
     /// Which.
     pub transaction: TransactionId,
+    /// What the host will answer.
+    pub expect: Expect,
     /// The position of its request in [`Slot::outgoing`].
     pub start: u64,
     /// The length of its request in bytes.
@@ -66,6 +75,8 @@ pub struct Flight {
 pub enum Piece {
     /// So many bytes, which end the first flight's reply.
     End(usize),
+    /// So many bytes, which end a reply within the first flight, a run; more of the flight is to come.
+    Part(usize),
     /// All bytes, and the reply goes on.
     Middle,
 }
@@ -80,9 +91,12 @@ impl Slot {
             held: Vec::new(),
             stalled: false,
             tombstones: 0,
+            voice: Voice::default(),
+            turning: None,
             proven: false,
             opened: now,
             used: now,
+            dialect,
             framer: ReplyFramer::new(dialect, max_reply),
             pipeline: pipeline as usize,
         }
@@ -92,6 +106,7 @@ impl Slot {
     #[must_use]
     pub fn takes_work(&self) -> bool {
         self.tombstones == 0
+            && self.turning.is_none()
             && !self.stalled
             && self.flights.len() < self.pipeline
             && self.outgoing.unsent().len() < UNSENT
@@ -107,7 +122,8 @@ impl Slot {
     /// Takes a transaction. Its bytes are written by the connection's task when it is next woken.
     pub fn send(&mut self, transaction: TransactionId, request: &[u8], now: Instant) {
         let start = self.outgoing.append(request);
-        self.flights.push_back(Flight { transaction, start, length: request.len(), given: now });
+        let expect = self.dialect.expect(request);
+        self.flights.push_back(Flight { transaction, expect, start, length: request.len(), given: now });
     }
 
     /// Whether not one byte of this flight's request was handed to the kernel.
@@ -138,13 +154,17 @@ impl Slot {
     /// # Errors
     /// What is wrong with them, for people; the connection must then be closed.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, String> {
-        let Some(first) = self.flights.front() else {
+        let Some(&first) = self.flights.front() else {
             return Err("the host sent a reply that nobody asked for".to_owned());
         };
-        if first.start + first.length as u64 > self.outgoing.position() {
-            return Err("the host sent a reply before it had been sent the request".to_owned());
+        self.framer.expect(first.expect);
+        let is_early = first.start + first.length as u64 > self.outgoing.position();
+        if is_early && (self.never_sent(&first) || !self.framer.may_come_early(bytes)) {
+            return Err(EARLY.to_owned());
         }
         match self.framer.feed(bytes) {
+            Fed::Complete(length) if first.expect.is_run() && !self.framer.is_closing() => Ok(Piece::Part(length)),
+            Fed::Complete(_) if first.expect.is_run() && is_early => Err(EARLY.to_owned()),
             Fed::Complete(length) => Ok(Piece::End(length)),
             Fed::Partial => Ok(Piece::Middle),
             Fed::Malformed(what) => Err(format!("the host sent something that is no reply: {what}")),

@@ -1,18 +1,20 @@
 //! Listeners: accept requesters, as many as there may be at once.
 //!
 //! Enters: an inherited listener. Leaves: a session for each accepted socket. Promised: at the bound, and when the process
-//! has no descriptor left, accepting pauses: newcomers wait in the listener's backlog.
+//! has no descriptor left, accepting pauses: newcomers wait in the listener's backlog. Who may not come is told so.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
 
+use super::Rights;
 use super::session::Session;
+use super::turned_away::TurnedAway;
 use crate::child::worker::{Bell, Worker};
 use crate::heritage::ListenerKind;
 use crate::system::stream::Stream;
@@ -106,13 +108,23 @@ impl Listener {
 /// successor alone.
 pub async fn accept(worker: Rc<Worker>, listener: Listener) {
     let bell = worker.stop_bell();
+    let turned_away = TurnedAway::default();
+    let mut rights = Rights::new(worker.look(|dispatch| dispatch.host().allow.clone()));
     while worker.is_serving() {
-        match std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx)).await {
-            Next::Accepted(stream) => {
-                let session = Session::new(&worker, stream, matches!(listener, Listener::Deferred(_)));
-                tokio::task::spawn_local(session);
-            }
-            Next::Look => {}
+        let next = std::future::poll_fn(|cx| poll_next(&worker, &listener, &bell, cx));
+        let next = match rights.due() {
+            None => next.await,
+            Some(due) => tokio::time::timeout_at(due.into(), next).await.unwrap_or(Next::Look),
+        };
+        match next {
+            Next::Accepted(stream) => match rights.check(&stream, Instant::now()) {
+                Ok(()) => {
+                    let session = Session::new(&worker, stream, matches!(listener, Listener::Deferred(_)));
+                    tokio::task::spawn_local(session);
+                }
+                Err(why) => turned_away.tell(&worker, stream, &why),
+            },
+            Next::Look => rights.overdue(Instant::now()),
             Next::Failed(error) => {
                 warn!(%error, "cannot accept a requester; trying again in 100 ms");
                 tokio::time::sleep(PAUSE).await;

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::{Flow, Intake, Standing};
 use crate::child::dispatch::Dispatch;
-use crate::child::handing::{Berth, NobodyThere, Parcel};
+use crate::child::handing::{Berth, NobodyThere};
 use crate::child::worker::{Stage, Worker};
 use crate::dialect::{Dialect, Wish};
 use crate::system::stream::{ReadHalf, Stream};
@@ -26,6 +26,9 @@ use crate::work::RequesterId;
 /// How long a refused requester may go on sending what nobody reads any more. Closing a socket that has unread bytes
 /// would make the kernel reset it, and the refusal might be lost before it was read.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a requester is still there that sends no more and waits without a deadline.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Session {
     /// It will send no more.
     ended: bool,
     linger: Option<Pin<Box<Sleep>>>,
+    /// When to look again whether one that sends no more, and waits for as long as it likes, is still there.
+    look: Option<Pin<Box<Sleep>>>,
     berth: Berth,
 }
 
@@ -58,7 +63,16 @@ impl Session {
             worker.with(|dispatch| dispatch.defer(requester));
         }
         let intake = worker.look(|dispatch| Intake::new(dispatch.host().dialect, dispatch.host().max_request));
-        Self { worker: Rc::clone(worker), requester, read, intake, ended: false, linger: None, berth: Berth::default() }
+        Self {
+            worker: Rc::clone(worker),
+            requester,
+            read,
+            intake,
+            ended: false,
+            linger: None,
+            look: None,
+            berth: Berth::default(),
+        }
     }
 
     /// A session for a socket that a predecessor has handed over, with the bytes that it had read and not dealt with.
@@ -67,6 +81,12 @@ impl Session {
         let mut session = Self::new(worker, stream, deferred);
         session.resume(unread);
         session
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn requester(&self) -> RequesterId {
+        self.requester
     }
 
     fn resume(&mut self, unread: Vec<u8>) {
@@ -95,14 +115,14 @@ impl Session {
             };
             if standing == Standing::Closing {
                 if !(flushed && settled) {
-                    return Poll::Pending;
+                    return self.poll_gone(cx);
                 }
                 self.begin_to_linger();
                 continue;
             }
             let polled = match self.worker.stage() {
-                Stage::HandingOver => self.poll_hand_over(cx),
-                Stage::Serving | Stage::Retiring => self.poll_requests(cx),
+                Stage::HandingOver if !self.stays(cx) => self.poll_hand_over(cx),
+                _ => self.poll_requests(cx),
             };
             match ready!(polled) {
                 Read::Again => {}
@@ -113,7 +133,7 @@ impl Session {
 
     /// Reads requests, as far as the requester may be read.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if !self.worker.with(|dispatch| dispatch.may_read(self.requester)) {
+        if !self.worker.with(|dispatch| dispatch.may_read(self.requester, Instant::now())) {
             return Poll::Pending;
         }
         if self.intake.has_more() {
@@ -127,9 +147,7 @@ impl Session {
             Poll::Ready(io::Result::Ok(count))
         });
         match polled {
-            Poll::Pending if self.worker.stage() == Stage::Retiring && self.is_owed_nothing() => {
-                Poll::Ready(Read::Done)
-            }
+            Poll::Pending if self.worker.stage() == Stage::Retiring => self.retire(),
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_requests()),
             Poll::Ready(Ok(_)) => Poll::Ready(Read::Again),
@@ -140,6 +158,17 @@ impl Session {
         }
     }
 
+    /// The child retires: a requester that is owed nothing is closed. One that waits without a deadline is not waited for.
+    fn retire(&self) -> Poll<Read> {
+        if self.is_owed_nothing() {
+            return Poll::Ready(Read::Done);
+        }
+        if self.worker.with(|dispatch| dispatch.end_waiting(self.requester, Instant::now())) {
+            return Poll::Ready(Read::Again);
+        }
+        Poll::Pending
+    }
+
     /// Takes requests from bytes.
     fn take(&mut self, bytes: &[u8]) {
         let (requester, intake) = (self.requester, &mut self.intake);
@@ -147,6 +176,7 @@ impl Session {
             let now = Instant::now();
             let dialect = dispatch.host().dialect;
             let taken = intake.take(bytes, &mut |request| one_request(dispatch, requester, dialect, request, now));
+            dispatch.end_run(now);
             if let Err(refusal) = taken {
                 dispatch.refuse(requester, &refusal.to_string());
             } else {
@@ -157,7 +187,11 @@ impl Session {
 
     /// The requester sends no more. Whether it still listens decides whether anything is owed.
     fn end_of_requests(&mut self) -> Read {
-        if self.read.is_hung_up() {
+        // The end of a TCP requester does not tell whether it still listens. One that waits without a deadline is gone,
+        // or else its connection would be kept for nobody.
+        let gone = self.read.is_tcp() && self.worker.look(|dispatch| dispatch.waits_without_end(self.requester));
+        let outlives = |worker: &Worker| worker.with(|dispatch| dispatch.outlives_its_socket(self.requester));
+        if gone || (self.read.is_hung_up() && !outlives(&self.worker)) {
             return Read::Done;
         }
         self.ended = true;
@@ -171,16 +205,43 @@ impl Session {
         Read::Again
     }
 
+    /// Ready when a requester that sends no more is gone altogether. What it is owed has a deadline but in a session, so
+    /// that only there it must be looked for.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.worker.look(|dispatch| dispatch.has_session(self.requester)) {
+            let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            if self.read.is_hung_up() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Whether the requester cannot be handed over for now, for reasons of its session; it is read on then.
+    fn stays(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.worker.with(|dispatch| dispatch.stays(self.requester, Instant::now())) {
+            let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            if look.as_mut().poll(cx).is_pending() {
+                return true;
+            }
+            self.look = None;
+        }
+        false
+    }
+
     /// Hands the requester over as soon as it is owed nothing. It is read no more: what it sends is for the successor.
     fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if !self.is_owed_nothing() && !self.take_back() {
             return Poll::Pending;
         }
         self.worker.bells.calm.ring();
-        let deferred = self.worker.look(|dispatch| dispatch.account(self.requester).is_some_and(|it| it.deferred));
         let unread = self.intake.unread();
-        let dialect = self.worker.look(|dispatch| dispatch.host().dialect);
-        let parcel = Parcel::Requester { dialect, deferred, unread: unread.len() as u64 };
+        let Some(parcel) = self.worker.look(|dispatch| dispatch.parcel_of_requester(self.requester, unread.len()))
+        else {
+            return Poll::Ready(Read::Done);
+        };
         let Some(outlet) = self.worker.outlet() else { return Poll::Ready(Read::Again) };
         match ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), unread)) {
             Ok(()) => {
@@ -253,21 +314,36 @@ fn one_request(
     request: &[u8],
     now: Instant,
 ) -> Flow {
-    match dialect.wish(request) {
-        Wish::Forward => dispatch.request(requester, request, now),
-        Wish::ForwardAs(request) => dispatch.request(requester, &request, now),
-        Wish::Nothing => {}
-        Wish::Session { command, then_close } => {
-            dispatch.refuse_session(requester, &command);
-            if then_close {
-                dispatch.close(requester);
-                return Flow::Pause;
-            }
-        }
-        Wish::Malformed(what) => {
-            dispatch.refuse(requester, what);
-            return Flow::Pause;
-        }
+    let wish = dialect.wish(request);
+    if !matches!(wish, Wish::Forward | Wish::ForwardAs(_)) {
+        // What is answered here, or sent another way, must not overtake what is held back.
+        dispatch.end_run(now);
     }
-    if dispatch.may_read(requester) { Flow::GoOn } else { Flow::Pause }
+    match wish {
+        Wish::Forward => forward(dispatch, requester, request, now),
+        Wish::ForwardAs(request) => do_wish(dispatch, requester, &request, dialect.wish(&request), now),
+        wish => do_wish(dispatch, requester, request, wish, now),
+    }
+    let goes_on = dispatch.account(requester).is_some_and(|account| account.standing == Standing::Open);
+    if goes_on && dispatch.may_read(requester, now) { Flow::GoOn } else { Flow::Pause }
+}
+
+/// A request of which the built-in tables know nothing.
+fn forward(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], now: Instant) {
+    match dispatch.wish(request) {
+        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
+        _ => dispatch.request(requester, request, now),
+    }
+}
+
+fn do_wish(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], wish: Wish, now: Instant) {
+    match wish {
+        Wish::Forward | Wish::ForwardAs(_) => forward(dispatch, requester, request, now),
+        Wish::Nothing => {}
+        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
+        Wish::Hello(voice) => dispatch.hello(requester, voice, request, now),
+        Wish::Note(answer) => dispatch.note(requester, request, answer),
+        Wish::Quit => dispatch.close(requester),
+        Wish::Malformed(what) => dispatch.refuse(requester, what),
+    }
 }

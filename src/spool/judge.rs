@@ -32,6 +32,8 @@ pub fn judge(dialect: Dialect, rejects: &[String], reply: &[u8]) -> Verdict {
         Dialect::Resp => judge_resp(reply),
         Dialect::Line => judge_text(rejects, reply),
         Dialect::Len32 => judge_text(rejects, reply.get(4..).unwrap_or_default()),
+        // Its hosts are never deferred.
+        Dialect::Memcache => Verdict::Delivered,
     }
 }
 

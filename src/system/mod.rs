@@ -10,12 +10,13 @@
 //! - [`handover`] — the way of sockets from a child to its successor, packet by packet
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
+//! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`reexec`] — another image in the same process, with descriptors kept
 //! - [`signals`] — signals as things to be read
 //! - [`spawn`] — fork and exec of the own binary
-//! - [`stream`] — one face for UNIX and TCP sockets
+//! - [`stream`] — one face for UNIX, TCP and TLS sockets
 
 pub mod activation;
 pub mod adopt;
@@ -24,6 +25,7 @@ pub mod descriptors;
 pub mod handover;
 pub mod limits;
 pub mod listen;
+pub mod peer;
 pub mod pid_file;
 pub mod readiness;
 pub mod reexec;

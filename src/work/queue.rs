@@ -8,19 +8,20 @@
 //! past the lanes that had a turn since its own (a handful).
 //!
 //! Each requester has a *lane*. A lane with work stands in one *ring*: that of the connection to which it is bound, or
-//! the ring of those who may go anywhere. A lane whose turn has come gives one transaction and goes to the end of its
+//! the ring of those who may go to any connection of their voice. A lane whose turn has come gives one transaction and goes to the end of its
 //! ring. Turns are numbered across rings, so that a connection serves its own ring and the common one as if they were
 //! one.
 
 use std::collections::VecDeque;
 
 use super::{ConnectionId, RequesterId, TransactionId};
+use crate::dialect::Voice;
 
 /// No neighbour, no ring.
 const NONE: u32 = u32::MAX;
 
-/// The ring of the lanes that are not bound; connection `n` has ring `n + 1`.
-const ANYWHERE: u32 = 0;
+/// The rings of the lanes that are not bound, by voice; connection `n` has ring `n + 2`.
+const ANYWHERE: [u32; 2] = [0, 1];
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -28,7 +29,8 @@ pub struct Queue {
     lanes: Vec<Lane>,
     rings: Vec<Ring>,
     waiting: usize,
-    anywhere: usize,
+    /// How many lanes are not bound, by voice.
+    anywhere: [usize; 2],
     /// The numbers of the next turn at the end and at the head.
     next_turn: i64,
     head_turn: i64,
@@ -41,6 +43,7 @@ struct Lane {
     before: u32,
     after: u32,
     turn: i64,
+    voice: Voice,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +68,18 @@ impl Queue {
     /// Whether a requester that is bound to no connection has work waiting: a further connection would help.
     #[must_use]
     pub fn waits_for_any(&self) -> bool {
-        self.anywhere > 0
+        self.anywhere != [0, 0]
+    }
+
+    /// As [`Queue::waits_for_any`], for those of one voice.
+    #[must_use]
+    pub fn waits_for(&self, voice: Voice) -> bool {
+        self.anywhere[voice as usize] > 0
+    }
+
+    /// Says that `requester`, which has nothing waiting, speaks this voice from now on.
+    pub fn speak(&mut self, requester: RequesterId, voice: Voice) {
+        self.lane(requester).voice = voice;
     }
 
     /// Whether `requester` has work waiting, which its next transactions must not overtake.
@@ -80,7 +94,8 @@ impl Queue {
         self.waiting += 1;
         if self.lanes[requester.index()].ring == NONE {
             self.next_turn += 1;
-            self.enter(requester.0, ring_of(bound), self.next_turn);
+            let ring = self.ring_of(requester, bound);
+            self.enter(requester.0, ring, self.next_turn);
         }
     }
 
@@ -95,13 +110,14 @@ impl Queue {
         self.waiting += 1;
         self.leave(requester.0);
         self.head_turn -= 1;
-        self.enter(requester.0, ring_of(bound), self.head_turn);
+        let ring = self.ring_of(requester, bound);
+        self.enter(requester.0, ring, self.head_turn);
     }
 
-    /// The transaction whose turn it is on `connection`, with its requester.
-    pub fn take_for(&mut self, connection: ConnectionId) -> Option<(RequesterId, TransactionId)> {
-        let own = self.first_of(ring_of(Some(connection)));
-        let any = self.first_of(ANYWHERE);
+    /// The transaction whose turn it is on `connection`, which speaks `voice`, with its requester.
+    pub fn take_for(&mut self, connection: ConnectionId, voice: Voice) -> Option<(RequesterId, TransactionId)> {
+        let own = self.first_of(ring_of_connection(connection));
+        let any = self.first_of(ANYWHERE[voice as usize]);
         let requester = match (own, any) {
             (Some(own), Some(any)) if self.turn(any) < self.turn(own) => any,
             (Some(own), _) => own,
@@ -136,12 +152,12 @@ impl Queue {
     /// Says that `requester` is now bound to another connection, or to none.
     pub fn bind(&mut self, requester: RequesterId, bound: Option<ConnectionId>) {
         let Some(lane) = self.lanes.get(requester.index()) else { return };
-        if lane.ring == NONE || lane.ring == ring_of(bound) {
+        let (turn, ring) = (lane.turn, self.ring_of(requester, bound));
+        if lane.ring == NONE || lane.ring == ring {
             return;
         }
-        let turn = lane.turn;
         self.leave(requester.0);
-        self.enter(requester.0, ring_of(bound), turn);
+        self.enter(requester.0, ring, turn);
     }
 
     /// Takes out everything that `requester` has waiting: it has hung up.
@@ -155,9 +171,21 @@ impl Queue {
 
     fn lane(&mut self, requester: RequesterId) -> &mut Lane {
         while self.lanes.len() <= requester.index() {
-            self.lanes.push(Lane { work: VecDeque::new(), ring: NONE, before: NONE, after: NONE, turn: 0 });
+            self.lanes.push(Lane {
+                work: VecDeque::new(),
+                ring: NONE,
+                before: NONE,
+                after: NONE,
+                turn: 0,
+                voice: Voice::default(),
+            });
         }
         &mut self.lanes[requester.index()]
+    }
+
+    fn ring_of(&self, requester: RequesterId, bound: Option<ConnectionId>) -> u32 {
+        let voice = self.lanes.get(requester.index()).map_or(Voice::default(), |lane| lane.voice);
+        bound.map_or(ANYWHERE[voice as usize], ring_of_connection)
     }
 
     fn turn(&self, lane: u32) -> i64 {
@@ -187,7 +215,9 @@ impl Queue {
         (place.ring, place.turn, place.before, place.after) = (ring, turn, before, after);
         self.join(ring, before, lane, true);
         self.join(ring, after, lane, false);
-        self.anywhere += usize::from(ring == ANYWHERE);
+        if let Some(count) = self.anywhere.get_mut(ring as usize) {
+            *count += 1;
+        }
     }
 
     fn leave(&mut self, lane: u32) {
@@ -199,7 +229,9 @@ impl Queue {
         (place.ring, place.before, place.after) = (NONE, NONE, NONE);
         self.join(ring, before, after, true);
         self.join(ring, after, before, false);
-        self.anywhere -= usize::from(ring == ANYWHERE);
+        if let Some(count) = self.anywhere.get_mut(ring as usize) {
+            *count -= 1;
+        }
     }
 
     /// Makes `to` the neighbour of `of`, behind it or before it; the ring's end if there is no `of`.
@@ -213,8 +245,8 @@ impl Queue {
     }
 }
 
-fn ring_of(bound: Option<ConnectionId>) -> u32 {
-    bound.map_or(ANYWHERE, |connection| connection.0 + 1)
+fn ring_of_connection(connection: ConnectionId) -> u32 {
+    connection.0 + 2
 }
 
 #[cfg(test)]
@@ -235,7 +267,7 @@ mod tests {
     }
 
     fn take(queue: &mut Queue, connection: ConnectionId) -> Option<u32> {
-        queue.take_for(connection).map(|(_, transaction)| transaction.0)
+        queue.take_for(connection, Voice::Two).map(|(_, transaction)| transaction.0)
     }
 
     #[test]
@@ -258,6 +290,20 @@ mod tests {
         queue.bind(RequesterId(0), None);
         assert!(queue.waits_for_any());
         assert_eq!(take(&mut queue, C1), Some(1));
+    }
+
+    #[test]
+    fn who_speaks_another_voice_is_served_on_its_connections_only() {
+        let mut queue = Queue::default();
+        queue.speak(RequesterId(1), Voice::Three);
+        push(&mut queue, 0, 0..1);
+        push(&mut queue, 1, 1..2);
+        assert!(queue.waits_for(Voice::Two) && queue.waits_for(Voice::Three));
+        let of = |taken: Option<(RequesterId, TransactionId)>| taken.map(|(_, transaction)| transaction.0);
+        assert_eq!(of(queue.take_for(C0, Voice::Three)), Some(1));
+        assert_eq!(of(queue.take_for(C0, Voice::Three)), None);
+        assert_eq!(of(queue.take_for(C0, Voice::Two)), Some(0));
+        assert!(!queue.waits_for_any());
     }
 
     #[test]
@@ -320,7 +366,7 @@ mod tests {
                         bound.insert(r, None);
                         queue.push_back_to_head(RequesterId(r), None, TransactionId(next));
                     }
-                    Step::Take(c) => match queue.take_for(ConnectionId(c)) {
+                    Step::Take(c) => match queue.take_for(ConnectionId(c), Voice::Two) {
                         Some((r, t)) => {
                             prop_assert!(bound[&r.0].is_none_or(|b| b == c));
                             prop_assert_eq!(lanes.get_mut(&r.0).unwrap().pop_front(), Some(t.0));

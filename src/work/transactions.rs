@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use crate::dialect::Voice;
+
 use super::{ConnectionId, RequesterId, TransactionId, key};
 
 /// One request and its outcome.
@@ -20,13 +22,19 @@ pub struct Transaction {
     pub deferral: Option<Box<Deferral>>,
 }
 
-/// What the spool has to do with a transaction.
+/// What else is to be done when a transaction ends; mostly, what the spool has to do with it.
 #[derive(Debug)]
 pub enum Deferral {
     /// The first try of a deferred request, which is stored if it fails.
     FirstTry(Box<[u8]>),
     /// The replay of a stored one, by its ID.
     Replay(u64),
+    /// Nothing: a requester's hello. Should it fail, it goes on with this voice.
+    Hello(Voice),
+    /// Nothing: tieline asks for the host's commands.
+    Lesson,
+    /// Nothing: tieline has the connection speak this voice.
+    Turn(Voice),
 }
 
 /// Where a transaction is.

@@ -135,6 +135,7 @@ pub(crate) fn name(dialect: Dialect) -> &'static str {
         Dialect::Line => "line",
         Dialect::Len32 => "len32",
         Dialect::Resp => "resp",
+        Dialect::Memcache => "memcache",
     }
 }
 

@@ -5,12 +5,16 @@
 
 mod build;
 mod bystander;
+mod ca;
 mod chaos_host;
 mod daemon;
 mod machine;
 mod manager;
+mod memcached;
 mod process;
+mod python;
 mod redis;
+mod relay;
 mod requester;
 mod resp;
 mod restart;
@@ -19,12 +23,16 @@ use std::time::{Duration, Instant};
 
 pub(crate) use build::Build;
 pub(crate) use bystander::Bystander;
+pub(crate) use ca::{Ca, private};
 pub(crate) use chaos_host::{ChaosHost, name, tag};
 pub(crate) use daemon::{Daemon, Place};
 pub(crate) use machine::{Machine, raise_file_limit};
 pub(crate) use manager::Passed;
+pub(crate) use memcached::Memcached;
 pub(crate) use process::Process;
-pub(crate) use redis::{Redis, run};
+pub(crate) use python::python_venv;
+pub(crate) use redis::{Redis, free_port, run};
+pub(crate) use relay::Relay;
 pub(crate) use requester::{Requester, encode, encode_command, wait_for_service};
 pub(crate) use restart::{PLACE_VARIABLE, host, pids};
 

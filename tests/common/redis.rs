@@ -1,6 +1,7 @@
 //! A real Redis on a port of its own, without persistence.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
@@ -19,12 +20,26 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with("--port", &[])
+    }
+
+    /// One that speaks TLS, with the files `host.crt` and `host.key` and the CA `test.ca` of a directory.
+    pub(crate) fn start_tls(files: &Path, more: &[&str]) -> Self {
+        let file = |name: &str| files.join(name).display().to_string();
+        let (cert, key, ca) = (file("host.crt"), file("host.key"), file("test.ca"));
+        let tls = ["--port", "0", "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
+        Self::start_with("--tls-port", &[&tls, more].concat())
+    }
+
+    /// With these options besides; `port` is the one that takes the port.
+    pub(crate) fn start_with(port_option: &str, more: &[&str]) -> Self {
         loop {
             let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
             let process = Command::new("redis-server")
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+                .args([port_option, &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
                 .args(["--appendonly", "no", "--daemonize", "no", "--protected-mode", "no"])
                 .args(["--maxclients", "4000"])
+                .args(more)
                 .arg("--dir")
                 .arg(dir.path())
                 .arg("--unixsocket")
@@ -67,7 +82,8 @@ impl Redis {
             let socket = self.dir.path().join("redis.sock");
             let mut requester = Requester::try_connect(&socket, Dialect::Resp).ok()?;
             requester.send_bytes(b"PING\r\n");
-            (requester.next_reply().ok()?? == "+PONG\r\n").then_some(true)
+            let reply = requester.next_reply().ok()??;
+            (reply == "+PONG\r\n" || reply.starts_with("-NOAUTH")).then_some(true)
         })
     }
 }
@@ -88,7 +104,8 @@ pub(crate) fn run(program: &str, words: &[&str]) -> Output {
         .unwrap_or_else(|e| panic!("{program} is needed ({e}): ./test installs it"))
 }
 
-fn free_port() -> u16 {
+/// A TCP port that nobody listens on at the moment.
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

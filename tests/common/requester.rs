@@ -1,6 +1,6 @@
 //! A requester: a local program's connection to a host's socket, in any dialect.
 //!
-//! Enters: texts `TAG word…` (line and len32: as they are; resp: the arguments of an ECHO). Leaves: texts of replies.
+//! Enters: texts `TAG word…` (line, len32 and memcache: as they are; resp: the arguments of an ECHO). Leaves: texts of replies.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tieline::dialect::Dialect;
 
+use super::memcached;
 use super::resp::reply_length;
 use super::{LONG, wait_until};
 
@@ -127,6 +128,10 @@ fn first_reply(dialect: Dialect, bytes: &[u8]) -> Option<(usize, &[u8])> {
             let length = reply_length(bytes)?;
             Some((length, &bytes[..length]))
         }
+        Dialect::Memcache => {
+            let length = memcached::reply_length(bytes)?;
+            Some((length, &bytes[..length]))
+        }
     }
 }
 
@@ -134,6 +139,7 @@ fn first_reply(dialect: Dialect, bytes: &[u8]) -> Option<(usize, &[u8])> {
 pub(crate) fn encode(dialect: Dialect, text: &str) -> Vec<u8> {
     match dialect {
         Dialect::Line => format!("{text}\n").into_bytes(),
+        Dialect::Memcache => format!("{text}\r\n").into_bytes(),
         Dialect::Len32 => [&(text.len() as u32).to_be_bytes(), text.as_bytes()].concat(),
         Dialect::Resp => {
             let words: Vec<&str> = std::iter::once("ECHO").chain(text.split(' ')).collect();

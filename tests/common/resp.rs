@@ -13,7 +13,7 @@ pub(crate) fn reply_length(bytes: &[u8]) -> Option<usize> {
             Ok(length) => (bytes.len() >= end + length + 2).then_some(end + length + 2),
             Err(_) => Some(end),
         },
-        b'*' | b'~' => elements(bytes, end, number()),
+        b'*' | b'~' | b'>' => elements(bytes, end, number()),
         b'%' => elements(bytes, end, 2 * number()),
         other => panic!("no RESP reply begins with {:?}", char::from(other)),
     }

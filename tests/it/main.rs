@@ -13,11 +13,15 @@ mod dead;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod greeting;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod lives;
+#[cfg(test)]
+mod memcache;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
@@ -25,7 +29,11 @@ mod redis;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod send;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
@@ -40,3 +48,5 @@ mod spool_links;
 mod spool_tools;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
+mod tls;

@@ -1,4 +1,4 @@
-//! A real Redis behind a socket: the tools of Redis run clean, the pool stays bounded, sessions are refused.
+//! A real Redis behind a socket: the tools of Redis run clean, the pool stays bounded. Sessions have tests of their own.
 
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -98,31 +98,6 @@ fn redis_cli_reads_what_it_has_written() {
 fn command(requester: &mut Requester, words: &[&str]) -> String {
     requester.send_bytes(&encode_command(words));
     requester.reply()
-}
-
-#[test]
-fn a_session_command_is_refused_by_name_and_the_requester_goes_on() {
-    let (_redis, daemon) = redis_behind_a_socket();
-    let mut requester = daemon.requester("cache", Dialect::Resp);
-    for words in [
-        &["SUBSCRIBE", "news"][..],
-        &["multi"],
-        &["SELECT", "1"],
-        &["BLPOP", "queue", "0"],
-        &["MONITOR"],
-        &["WATCH", "key"],
-        &["HELLO", "3"],
-        &["XREAD", "BLOCK", "0", "STREAMS", "s", "$"],
-    ] {
-        let refused = format!("-CONREFUSED {}", words[0].to_uppercase());
-        let reply = command(&mut requester, words);
-        assert!(reply.starts_with(&refused), "{words:?} was answered {reply}");
-        assert_eq!(command(&mut requester, &["PING"]), "+PONG\r\n");
-    }
-    requester.send_bytes(b"subscribe news\r\nPING\r\n");
-    assert!(requester.reply().starts_with("-CONREFUSED SUBSCRIBE"));
-    assert_eq!(requester.reply(), "+PONG\r\n");
-    daemon.stop();
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn start(hosts: &str) -> Daemon {
 fn delayed(dialect: Dialect, id: u64) -> String {
     match dialect {
         Dialect::Resp => format!("+DELAYED {id}\r\n"),
-        Dialect::Line | Dialect::Len32 => format!("con_delayed:{id}"),
+        Dialect::Line | Dialect::Len32 | Dialect::Memcache => format!("con_delayed:{id}"),
     }
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// What openssl is asked for: an elliptic key, as today's servers have.
 const WORDS: [&str; 13] = [
@@ -40,6 +40,6 @@ pub(crate) fn trust(file: &Path) -> Arc<ClientConfig> {
     let certificate = CertificateDer::from_pem_file(file).expect("a certificate");
     roots.add(certificate).expect("a certificate that can be trusted");
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
+    config.resumption = tokio_rustls::rustls::client::Resumption::disabled();
     Arc::new(config)
 }

@@ -38,7 +38,7 @@ pub(crate) const DIRECT_TLS: &str = "direct, TLS";
 pub(crate) enum Door {
     Unix(PathBuf),
     Tcp(SocketAddr),
-    Tls(SocketAddr, Arc<rustls::ClientConfig>),
+    Tls(SocketAddr, Arc<tokio_rustls::rustls::ClientConfig>),
 }
 
 /// See the head of this file.

@@ -33,11 +33,17 @@ impl Dispatch {
     /// head of the queue.
     pub fn broke(&mut self, connection: ConnectionId, reason: &str, now: Instant) {
         let Some(place) = self.slots.get_mut(connection.index()) else { return };
-        if !matches!(place, Place::Open(_)) {
+        if !matches!(place, Place::Open(_) | Place::Own(_)) {
             return;
         }
-        let Place::Open(slot) = std::mem::replace(place, Place::Ended(reason.to_owned(), Cost::default())) else {
-            return;
+        let slot = match std::mem::replace(place, Place::Ended(reason.to_owned(), Cost::default())) {
+            Place::Open(slot) => slot,
+            Place::Own(own) => {
+                let cost = self.broke_own(&own, reason);
+                self.errands.wake.push(connection);
+                return self.cost(connection, cost);
+            }
+            Place::Free | Place::Ended(..) => return,
         };
         self.passages.remove(connection.0);
         let unsent = slot.flights.iter().position(|flight| slot.never_sent(flight)).unwrap_or(slot.flights.len());
@@ -50,9 +56,7 @@ impl Dispatch {
         }
         // Those in the queue must not overtake those that were on this connection.
         self.take_back_replays();
-        if let Some(Place::Ended(_, at_cost)) = self.slots.get_mut(connection.index()) {
-            *at_cost = cost;
-        }
+        self.cost(connection, cost);
         let before = self.reach.standing();
         let (live, jitter) = (self.live() > 0, self.rng.f64());
         let age = now.saturating_duration_since(slot.opened);
@@ -61,6 +65,13 @@ impl Dispatch {
         self.errands.wake.push(connection);
         self.turn_spool(now);
         self.pump(now);
+    }
+
+    /// Notes what the end of a connection has cost.
+    fn cost(&mut self, connection: ConnectionId, cost: Cost) {
+        if let Some(Place::Ended(_, at_cost)) = self.slots.get_mut(connection.index()) {
+            *at_cost = cost;
+        }
     }
 
     /// Ends an idle connection, or one that is not needed any more, without blame.
@@ -101,6 +112,7 @@ impl Dispatch {
         let id = flight.transaction;
         let requester = self.transactions.get(id).and_then(|transaction| transaction.requester);
         let Some(requester) = requester else {
+            // What tieline asks in its own name is not asked again: it may be what ended the connection.
             self.transactions.remove(id);
             self.deadlines.remove(id.0);
             return false;
@@ -126,7 +138,7 @@ impl Dispatch {
     }
 
     /// After an attempt or a connection failed.
-    fn reach_changed(&mut self, before: pool::Standing) {
+    pub(super) fn reach_changed(&mut self, before: pool::Standing) {
         let after = self.reach.standing();
         self.errands.reach |= before != after;
         self.errands.connect = true;

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::{Attempt, Cost, Dispatch, Place};
 use crate::child::handing::Parcel;
+use crate::dialect::Voice;
 use crate::pool::{self, Slot};
-use crate::work::{ConnectionId, key};
+use crate::work::ConnectionId;
 
 impl Dispatch {
     /// When the next attempt to connect is to be made; `None` if none is wanted.
@@ -23,7 +24,8 @@ impl Dispatch {
 
     /// An attempt to connect begins.
     pub fn attempt_begins(&mut self) {
-        self.attempt = Attempt { under_way: true, strained: false, asked: false };
+        let strained_voice = self.attempt.strained_voice;
+        self.attempt = Attempt { under_way: true, strained: false, strained_voice, asked: false };
     }
 
     /// Somebody asked to try the host now.
@@ -51,22 +53,20 @@ impl Dispatch {
     fn admit(&mut self, proven: bool, now: Instant) -> ConnectionId {
         let mut slot = Slot::new(self.host.dialect, self.host.max_reply, self.host.pipeline, now);
         slot.proven = proven;
-        let free = self.slots.iter().position(|place| matches!(place, Place::Free));
-        let index = free.unwrap_or_else(|| {
-            self.slots.push(Place::Free);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Place::Open(Box::new(slot));
+        let connection = self.place(0, Place::Open(Box::new(slot)));
+        self.shared_top = self.shared_top.max(connection.index() + 1);
         let back = self.reach.standing() != pool::Standing::Up;
         self.errands.reach |= back;
         self.reach.connected();
         self.need(now + self.host.idle);
+        self.ask_for_commands(connection, back, now);
+        self.give_voice(connection, now);
         self.pump(now);
         if back {
             self.host_is_back(now);
         }
         self.errands.connect = true;
-        ConnectionId(key(index))
+        connection
     }
 
     /// What a successor must know of a connection to go on with it; `None` if it owes something, or is owed something.
@@ -74,10 +74,13 @@ impl Dispatch {
     pub fn parcel_of(&self, connection: ConnectionId) -> Option<Parcel> {
         let Some(Place::Open(slot)) = self.slots.get(connection.index()) else { return None };
         // Without a flight, tombstones included, nothing can be half read either: it would have ended the connection.
-        let owes_nothing = slot.flights.is_empty() && slot.outgoing.is_empty();
+        // One that speaks another voice than it was opened with is not worth telling.
+        let is_plain = slot.voice == Voice::default() && slot.turning.is_none();
+        let owes_nothing = slot.flights.is_empty() && slot.outgoing.is_empty() && is_plain;
         owes_nothing.then(|| Parcel::Connection {
             dialect: self.host.dialect,
             address: self.host.address.clone(),
+            opening: crate::config::opening(&self.host),
             proven: slot.proven,
         })
     }

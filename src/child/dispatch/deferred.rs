@@ -12,6 +12,7 @@ use super::Dispatch;
 use super::early::Early;
 use crate::dialect::Failure;
 use crate::pool::Standing;
+use crate::requester::Way;
 use crate::spool::judge::{Verdict, judge};
 use crate::spool::replay::{Ask, End, Id, Replay, Row};
 use crate::work::{ConnectionId, Deferral, Phase, RequesterId, Transaction, TransactionId, key};
@@ -127,7 +128,7 @@ impl Dispatch {
     /// Says that a requester's requests are deferred ones.
     pub fn defer(&mut self, requester: RequesterId) {
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
-            account.deferred = true;
+            account.way = Way::Deferred;
         }
     }
 
@@ -207,6 +208,12 @@ impl Dispatch {
     ) {
         match deferral {
             Deferral::FirstTry(body) => self.store_instead(requester, id, body, failure == Failure::Unknown),
+            Deferral::Hello(old) => {
+                self.voice_changed(requester, old);
+                self.fail(requester, id, None, failure, why);
+            }
+            // Nobody has asked for these.
+            Deferral::Lesson | Deferral::Turn(_) => {}
             Deferral::Replay(row) => {
                 let why = why.to_owned();
                 let end = if failure == Failure::Unknown { End::Unknown(why) } else { End::NeverSent(why) };
@@ -224,13 +231,17 @@ impl Dispatch {
         reply: &[u8],
         now: Instant,
     ) -> bool {
+        if let Deferral::Hello(old) = deferral {
+            self.hello_answered(requester, old, reply);
+            return false;
+        }
         let verdict = judge(self.host.dialect, &self.host.rejects, reply);
         match (deferral, verdict) {
             (Deferral::FirstTry(body), Verdict::Transient(_)) => {
                 self.store_instead(requester, id, body, false);
                 true
             }
-            (Deferral::FirstTry(_), _) => false,
+            (Deferral::FirstTry(_) | Deferral::Hello(_) | Deferral::Lesson | Deferral::Turn(_), _) => false,
             (Deferral::Replay(row), verdict) => {
                 let end = match verdict {
                     Verdict::Delivered => End::Delivered,
@@ -412,7 +423,7 @@ impl Dispatch {
         let mut waiting = self.withdraw_unsent(|deferral| matches!(deferral, Deferral::FirstTry(_)));
         for index in 0..self.accounts.len() {
             let requester = RequesterId(key(index));
-            if self.account(requester).is_some_and(|account| account.deferred) {
+            if self.account(requester).is_some_and(|account| account.way == Way::Deferred) {
                 waiting.extend(self.queue.take_all_of(requester).into_iter().map(|id| (requester, id)));
             }
         }

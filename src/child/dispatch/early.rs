@@ -7,6 +7,7 @@
 use super::deferred::{Door, Errand};
 use super::{Dispatch, spell};
 use crate::dialect::Failure;
+use crate::requester::Way;
 use crate::work::{RequesterId, TransactionId};
 
 /// One request that waits.
@@ -100,6 +101,6 @@ impl Dispatch {
     /// Whether a deferred requester may still need the store: one that is owed something, or (`idle`) one that is not.
     #[must_use]
     pub fn needs_store(&self, idle: bool) -> bool {
-        self.accounts.iter().flatten().any(|account| account.deferred && (idle || !account.is_settled()))
+        self.accounts.iter().flatten().any(|account| account.way == Way::Deferred && (idle || !account.is_settled()))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Dispatch, Place, spell};
 use crate::dialect::Failure;
-use crate::work::{ConnectionId, Phase, RequesterId, TransactionId, key};
+use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId, key};
 
 impl Dispatch {
     /// Ends whatever has expired, and says (through [`Dispatch::alarm`]) when to come again.
@@ -30,6 +30,7 @@ impl Dispatch {
             self.cut(RequesterId(requester));
         }
         self.close_idle(now);
+        self.turn_idle_ones(now);
         self.turn_spool(now);
         self.pump(now);
         self.rearm(now);
@@ -63,6 +64,13 @@ impl Dispatch {
         now: Instant,
     ) {
         let deferral = self.transactions.get_mut(id).and_then(|transaction| transaction.deferral.take());
+        if matches!(deferral.as_deref(), Some(Deferral::Turn(_))) {
+            return self.broke(
+                connection,
+                &format!("it did not answer HELLO within {}", spell(self.host.timeout)),
+                now,
+            );
+        }
         let withdrawn = self.slot(connection).is_some_and(|slot| slot.withdraw(id));
         if withdrawn {
             self.transactions.remove(id);
@@ -96,8 +104,12 @@ impl Dispatch {
 
     fn close_idle(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
-            let Place::Open(slot) = &self.slots[index] else { continue };
-            if slot.flights.is_empty() && now.saturating_duration_since(slot.used) >= self.host.idle {
+            let used = match &self.slots[index] {
+                Place::Open(slot) if slot.flights.is_empty() => slot.used,
+                Place::Own(own) if own.requester.is_none() => own.used,
+                _ => continue,
+            };
+            if now.saturating_duration_since(used) >= self.host.idle {
                 self.retire_connection(ConnectionId(key(index)), "it was idle");
             }
         }
@@ -106,8 +118,12 @@ impl Dispatch {
     fn rearm(&mut self, now: Instant) {
         let lists = [&self.deadlines, &self.tombstones, &self.passages, &self.intakes, &self.unread];
         let first = lists.iter().filter_map(|list| list.first()).map(|(_, at)| at).min();
-        let idle =
-            self.open_slots().filter(|slot| slot.flights.is_empty()).map(|slot| slot.used + self.host.idle).min();
+        let idle = self.slots.iter().filter_map(|place| match place {
+            Place::Open(slot) if slot.flights.is_empty() => Some(slot.used + self.host.idle),
+            Place::Own(own) if own.requester.is_none() => Some(own.used + self.host.idle),
+            _ => None,
+        });
+        let idle = idle.min();
         let spool = self.spool.as_ref().and_then(|spool| spool.alarm(self.reach.standing()));
         self.armed = [first, idle, spool].into_iter().flatten().min().map(|at| at.max(now));
         self.errands.timer = true;

@@ -8,18 +8,25 @@
 //! The way of one transaction: [`Dispatch::request`] gives it to a connection or to the queue → [`Dispatch::wrote`] says
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
-//! `requests`, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and `early` are what the spool adds.
+//! `requests` and `runs` of those without a reply, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and
+//! `early` are what the spool adds; `sessions`, `turned` and `parting` are of those whose commands bind a connection, and
+//! `voices` the protocol's versions.
 
 mod breaks;
 mod connections;
 mod deferred;
 mod early;
 mod expiry;
+mod parting;
 mod replies;
 mod requesters;
 mod requests;
+mod runs;
+mod sessions;
 #[cfg(test)]
 mod tests;
+mod turned;
+mod voices;
 
 use std::time::{Duration, Instant};
 
@@ -27,10 +34,10 @@ pub use self::breaks::Cost;
 pub use self::deferred::{Errand, StoreAnswer};
 use super::tally::Tally;
 use crate::config::HostSettings;
-use crate::dialect::Failure;
-use crate::pool::{Reach, Slot};
+use crate::dialect::{Failure, Voice};
+use crate::pool::{Own, Reach, Slot};
 use crate::requester::Account;
-use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions};
+use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions, key};
 
 /// A requester with more unread bytes than this is closed at once.
 const MOST_UNREAD: usize = 64 * 1024 * 1024;
@@ -42,6 +49,10 @@ pub struct Dispatch {
     accounts: Vec<Option<Account>>,
     free_accounts: Vec<u32>,
     slots: Vec<Place>,
+    /// No shared connection has a number from here on.
+    shared_top: usize,
+    sessions: sessions::Sessions,
+    taught: voices::Taught,
     transactions: Transactions,
     queue: Queue,
     reach: Reach,
@@ -56,6 +67,8 @@ pub struct Dispatch {
     /// When a requester must have read its replies, by requester.
     unread: Deadlines,
     attempt: Attempt,
+    /// Commands without a reply that are held back for a moment.
+    run: runs::Run,
     /// The spool, if the host has deferred requests.
     spool: Option<deferred::Spool>,
     rng: fastrand::Rng,
@@ -74,6 +87,8 @@ pub struct Dispatch {
 enum Place {
     Free,
     Open(Box<Slot>),
+    /// For a session, or kept for one.
+    Own(Box<Own>),
     /// Ended here; the task closes the socket, and says for which reason and at which cost.
     Ended(String, Cost),
 }
@@ -87,6 +102,8 @@ pub struct Errands {
     pub wake: Vec<ConnectionId>,
     /// Whether [`Dispatch::next_attempt`] may say something new.
     pub connect: bool,
+    /// Whether [`Dispatch::next_opening`] says something new.
+    pub sessions: bool,
     /// Whether [`Dispatch::alarm`] is earlier than it was.
     pub timer: bool,
     /// Whether the host's reach has changed.
@@ -101,6 +118,8 @@ struct Attempt {
     under_way: bool,
     /// A connection more is wanted, although one has taken the work.
     strained: bool,
+    /// Whose voice that one speaks.
+    strained_voice: Voice,
     /// Somebody asked for an attempt.
     asked: bool,
 }
@@ -118,6 +137,8 @@ pub struct Numbers {
     pub queued: u64,
     /// Transactions in flight that somebody or nobody waits for; no tombstones.
     pub in_flight: u64,
+    /// Connections for sessions: in use, kept for the next one, or being opened.
+    pub sessions: u64,
 }
 
 impl Dispatch {
@@ -128,6 +149,9 @@ impl Dispatch {
             accounts: Vec::new(),
             free_accounts: Vec::new(),
             slots: Vec::new(),
+            shared_top: 0,
+            sessions: sessions::Sessions::default(),
+            taught: voices::Taught::default(),
             transactions: Transactions::default(),
             queue: Queue::default(),
             reach: Reach::new(host.retries),
@@ -137,6 +161,7 @@ impl Dispatch {
             intakes: Deadlines::default(),
             unread: Deadlines::default(),
             attempt: Attempt::default(),
+            run: runs::Run::default(),
             spool: None,
             rng: fastrand::Rng::with_seed(seed),
             armed: None,
@@ -168,8 +193,12 @@ impl Dispatch {
     /// Numbers of the moment.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
-        let mut numbers =
-            Numbers { requesters: self.requesters() as u64, queued: self.queue.len() as u64, ..Numbers::default() };
+        let mut numbers = Numbers {
+            requesters: self.requesters() as u64,
+            queued: self.queue.len() as u64,
+            sessions: self.sessions_open() as u64,
+            ..Numbers::default()
+        };
         for slot in self.open_slots() {
             numbers.busy += u64::from(!slot.flights.is_empty());
             numbers.idle += u64::from(slot.flights.is_empty());
@@ -196,6 +225,23 @@ impl Dispatch {
         }
     }
 
+    fn account_mut(&mut self, requester: RequesterId) -> Option<&mut Account> {
+        self.accounts.get_mut(requester.index())?.as_mut()
+    }
+
+    /// Gives a place to a connection: a free one with a number from `least` on.
+    fn place(&mut self, least: usize, place: Place) -> ConnectionId {
+        let mut free = self.slots.iter().skip(least).position(|place| matches!(place, Place::Free));
+        free = free.map(|index| least + index);
+        let index = free.unwrap_or_else(|| {
+            let index = self.slots.len().max(least);
+            self.slots.resize_with(index + 1, || Place::Free);
+            index
+        });
+        self.slots[index] = place;
+        ConnectionId(key(index))
+    }
+
     /// Makes sure that the timer comes at `at` or before.
     fn need(&mut self, at: Instant) {
         if self.armed.is_none_or(|armed| at < armed) {
@@ -213,7 +259,7 @@ impl Dispatch {
         self.word(failure, why, &mut words);
         self.tally.failed(failure);
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && account.settle(id, [&words, b""])
+            && account.fail(id, &words)
         {
             self.dirty(requester);
         }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::Dispatch;
-use crate::pool::{HOLD, Piece};
+use super::{Dispatch, Place};
+use crate::dialect::Expect;
+use crate::pool::{Flight, HOLD, Piece};
 use crate::requester::Standing;
 use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId};
 
@@ -15,12 +16,17 @@ impl Dispatch {
     pub fn received(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(slot) = self.slot(connection) else { return Ok(()) };
+            let Some(slot) = self.slot(connection) else { return self.received_own(connection, rest, now) };
             slot.used = now;
             match slot.read(rest)? {
                 Piece::End(length) => {
                     let (piece, after) = rest.split_at(length);
                     self.end_of_reply(connection, piece, now);
+                    rest = after;
+                }
+                Piece::Part(length) => {
+                    let (piece, after) = rest.split_at(length);
+                    self.part_of_reply(connection, piece, now);
                     rest = after;
                 }
                 Piece::Middle => {
@@ -39,6 +45,12 @@ impl Dispatch {
     /// Whether a connection may be read: not while the only requester that it serves leaves a large reply unread.
     /// While others wait behind that reply, it is read on, up to a bound that closes the idle reader.
     pub fn may_receive(&mut self, connection: ConnectionId) -> bool {
+        let limit = self.host.unread;
+        if let Some(Place::Own(own)) = self.slots.get_mut(connection.index()) {
+            let account = own.requester.and_then(|requester| self.accounts.get(requester.index())?.as_ref());
+            own.stalled = account.is_some_and(|account| account.unread() as u64 > limit);
+            return !own.stalled;
+        }
         let stalled = self.is_blocked_by_reader(connection);
         if let Some(slot) = self.slot(connection) {
             slot.stalled = stalled;
@@ -50,8 +62,13 @@ impl Dispatch {
     fn end_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let Some(flight) = slot.flights.pop_front() else { return };
-        let held = std::mem::take(&mut slot.held);
+        let (mut held, mut piece) = (std::mem::take(&mut slot.held), piece);
+        if flight.expect.is_run() {
+            // The answer to what ended the run is for nobody.
+            (held, piece) = (Vec::new(), b"");
+        }
         let (idle, first) = (slot.flights.is_empty(), !std::mem::replace(&mut slot.proven, true));
+        let turns = idle && slot.turning.is_some();
         if first {
             self.reach.proven();
         }
@@ -60,6 +77,9 @@ impl Dispatch {
         }
         let id = flight.transaction;
         let Some(transaction) = self.transactions.remove(id) else { return };
+        if turns && !matches!(transaction.deferral.as_deref(), Some(Deferral::Turn(_))) {
+            self.turn_idle(connection, now);
+        }
         match transaction.phase {
             Phase::Tombstone(_) => {
                 self.tombstones.remove(id.0);
@@ -71,7 +91,12 @@ impl Dispatch {
             Phase::Streaming(_) => self.passages.remove(connection.0),
             Phase::InFlight(_) | Phase::Queued(_) | Phase::Storing => self.deadlines.remove(id.0),
         };
-        let Some(requester) = transaction.requester else { return };
+        let Some(requester) = transaction.requester else {
+            if let Some(deferral) = transaction.deferral {
+                self.answered_aside(connection, &deferral, &[&held[..], piece].concat(), now);
+            }
+            return;
+        };
         self.landed(requester);
         self.tally.replied(now.saturating_duration_since(transaction.accepted));
         if let Some(deferral) = transaction.deferral
@@ -88,7 +113,10 @@ impl Dispatch {
 
     /// Bytes of a reply that goes on. Small ones are held; a large one is passed on; one that nobody waits for is dropped.
     fn middle_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
-        let Some(id) = self.first_flight(connection) else { return };
+        let Some(&Flight { transaction: id, expect, .. }) = self.slot(connection).and_then(|slot| slot.flights.front())
+        else {
+            return;
+        };
         let at = now + self.host.timeout;
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let (requester, streaming) = match (&transaction.phase, transaction.requester) {
@@ -101,9 +129,8 @@ impl Dispatch {
             self.passages.insert(connection.0, at);
             self.need(at);
         }
-        let Some(requester) = requester else {
-            self.drop_held(connection);
-            return;
+        let Some(requester) = requester.filter(|_| expect != Expect::Silence) else {
+            return self.hold_aside(connection, id, piece);
         };
         if streaming {
             return self.pass(requester, id, &[piece]);
@@ -129,7 +156,7 @@ impl Dispatch {
         self.pass(requester, id, &[&held, piece]);
     }
 
-    fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {
+    pub(super) fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         if !pieces.iter().all(|piece| account.pass(id, piece)) {
             // Cannot be: a requester keeps to one connection, which answers in order. If it is, no reply may be mixed
@@ -153,6 +180,11 @@ impl Dispatch {
     pub(super) fn let_read(&mut self, connection: ConnectionId) {
         if let Some(slot) = self.slot(connection)
             && std::mem::take(&mut slot.stalled)
+        {
+            self.errands.wake.push(connection);
+        }
+        if let Some(own) = self.own_mut(connection)
+            && std::mem::take(&mut own.stalled)
         {
             self.errands.wake.push(connection);
         }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{Dispatch, MOST_UNREAD};
-use crate::requester::{Account, Standing};
+use crate::dialect::Voice;
+use crate::requester::{Account, Standing, Way};
 use crate::work::{RequesterId, key};
 
 impl Dispatch {
@@ -25,6 +26,8 @@ impl Dispatch {
             self.transactions.remove(queued);
         }
         self.drop_held_of(requester);
+        self.leave_session(&account);
+        self.queue.speak(requester, Voice::default());
         self.drop_early_of(requester);
         for id in account.awaited() {
             // One that was cut still awaits a transaction that has ended; its number may be somebody else's by now.
@@ -61,7 +64,12 @@ impl Dispatch {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         account.wrote(count);
         let (unread, bound) = (account.unread(), account.bound);
-        if unread > MOST_UNREAD {
+        if account.way == Way::Own {
+            // It holds up nobody else: its connection is not read on, for as long as it likes.
+            if let Some(connection) = bound.filter(|_| unread <= limit) {
+                self.let_read(connection);
+            }
+        } else if unread > MOST_UNREAD {
             account.standing = Standing::Cut;
         } else if unread > limit {
             if self.unread.at(requester.0).is_none() {
@@ -77,13 +85,35 @@ impl Dispatch {
     }
 
     /// Whether a requester may be read now. If not, it is woken when it may.
-    pub fn may_read(&mut self, requester: RequesterId) -> bool {
+    pub fn may_read(&mut self, requester: RequesterId, now: Instant) -> bool {
+        if self.account(requester).is_some_and(|account| matches!(account.way, Way::Waiting | Way::Own)) {
+            return self.may_read_aside(requester, now);
+        }
         let (window, unread) = (self.host.window as usize, self.host.unread);
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return false };
         // Half a window must be free again before a paused requester goes on, so that it wakes once for many replies.
         let most = if account.paused { window / 2 } else { window.saturating_sub(1) };
         account.paused = account.outstanding() > most || account.unread() as u64 > unread;
         !account.paused
+    }
+
+    /// As [`Dispatch::may_read`], for one that waits for a connection of its own, or has one.
+    fn may_read_aside(&mut self, requester: RequesterId, now: Instant) -> bool {
+        self.do_pending(requester, now);
+        let window = self.host.window as usize;
+        let Some(account) = self.account(requester) else { return false };
+        let paused = match account.way {
+            Way::Waiting => true,
+            Way::Own => {
+                let own = account.bound.and_then(|connection| self.own(connection));
+                own.is_none_or(|own| !own.takes_more(window))
+            }
+            _ => false,
+        };
+        if let Some(account) = self.account_mut(requester) {
+            account.paused = paused;
+        }
+        !paused
     }
 
     /// The beginning of a request has come, or (`within` false) its end.

@@ -3,27 +3,57 @@
 use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
-use crate::dialect::Failure;
+use crate::dialect::{Expect, Failure};
 use crate::pool;
-use crate::requester::Standing;
+use crate::requester::{Standing, Way};
 use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
 
 impl Dispatch {
     /// A requester has sent a complete request that the host may be sent.
     pub fn request(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
-        if self.account(requester).is_some_and(|account| account.deferred) {
-            return self.request_deferred(requester, request, now);
+        match self.account(requester).map(|account| account.way) {
+            Some(Way::Shared) => self.request_shared(requester, request, now),
+            Some(Way::Deferred) => self.request_deferred(requester, request, now),
+            _ => self.request_aside(requester, request, now),
         }
+    }
+
+    #[inline]
+    pub(super) fn request_shared(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
+        let expect = self.host.dialect.expect(request);
+        if expect.is_run() {
+            return self.hold(requester, request, expect, now);
+        }
+        self.end_run(now);
+        self.undertake(requester, request, expect, now);
+    }
+
+    /// Begins a transaction, unless it is clear already how it would end.
+    #[inline]
+    pub(super) fn undertake(&mut self, requester: RequesterId, request: &[u8], expect: Expect, now: Instant) {
         if self.reach.standing() == pool::Standing::Dead {
             let why = format!("it cannot be reached ({})", self.reach.reason());
-            return self.answer(requester, Failure::Lost, &why);
+            return self.decline(requester, expect, Failure::Lost, &why);
         }
         let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
         if chosen.is_none() && self.queue.len() >= self.host.queue as usize {
             let why = format!("{} requests wait for a connection already", self.queue.len());
-            return self.answer(requester, Failure::Busy, &why);
+            return self.decline(requester, expect, Failure::Busy, &why);
         }
         self.begin(requester, chosen, request, None, now);
+        if expect == Expect::Silence
+            && let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
+        {
+            account.hush_last();
+        }
+    }
+
+    /// Answers with a failure, if an answer is wanted at all.
+    fn decline(&mut self, requester: RequesterId, expect: Expect, failure: Failure, why: &str) {
+        match expect {
+            Expect::Silence => self.tally.failed(failure),
+            _ => self.answer(requester, failure, why),
+        }
     }
 
     /// Begins a transaction: on the chosen connection, else in the queue.
@@ -50,6 +80,7 @@ impl Dispatch {
             None => {
                 self.queue.push(requester, account.bound, id);
                 self.errands.connect = true;
+                self.turn_if_wanted(now);
             }
         }
         self.need(at);
@@ -66,17 +97,21 @@ impl Dispatch {
     pub fn refuse(&mut self, requester: RequesterId, why: &str) {
         self.intakes.remove(requester.0);
         if self.account(requester).is_some_and(|account| account.standing == Standing::Open) {
-            self.answer(requester, Failure::Refused, why);
+            if self.has_session(requester) {
+                self.refuse_in_session(requester, why);
+            } else {
+                self.answer(requester, Failure::Refused, why);
+            }
             self.close(requester);
         }
     }
 
-    /// Answers that a command would need a connection of its own. The requester may go on.
-    pub fn refuse_session(&mut self, requester: RequesterId, command: &str) {
+    /// Answers a deferred requester that a command would need a connection of its own. It may go on.
+    pub(super) fn refuse_session(&mut self, requester: RequesterId, command: &str) {
         let mut words = Vec::new();
         let name = &self.host.name;
         let detail = format!(
-            "{command} needs a connection of its own, and host \"{name}\" is reached over shared ones; nothing was sent"
+            "{command} needs a connection of its own, which deferred requests to host \"{name}\" have not; nothing was sent"
         );
         self.host.dialect.failure(Failure::Refused, &detail, &mut words);
         self.answer_with(requester, Failure::Refused, &words);
@@ -92,7 +127,11 @@ impl Dispatch {
 
     /// What is to be written to a connection.
     pub fn outgoing(&mut self, connection: ConnectionId) -> &[u8] {
-        self.slot(connection).map_or(&[], |slot| slot.outgoing.unsent())
+        match self.slots.get(connection.index()) {
+            Some(Place::Open(slot)) => slot.outgoing.unsent(),
+            Some(Place::Own(own)) => own.outgoing.unsent(),
+            _ => &[],
+        }
     }
 
     /// A connection's socket took `count` bytes.
@@ -103,22 +142,32 @@ impl Dispatch {
             if !self.queue.is_empty() {
                 self.pump(now);
             }
+        } else if let Some(own) = self.own_mut(connection) {
+            own.outgoing.wrote(count);
+            own.used = now;
+            if let Some(requester) = own.requester
+                && self.account(requester).is_some_and(|account| account.paused)
+            {
+                self.dirty(requester);
+            }
         }
     }
 
     /// The connection that takes a request of `requester` now: its own while it has transactions in flight, else the
     /// least busy one.
     pub(super) fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
-        if let Some(bound) = self.account(requester)?.bound {
+        let account = self.account(requester)?;
+        let voice = account.voice();
+        if let Some(bound) = account.bound {
             return self.slot(bound).is_some_and(|slot| slot.takes_work()).then_some(bound);
         }
         let mut best: Option<(usize, usize)> = None;
         let mut live = 0;
-        for (index, place) in self.slots.iter().enumerate() {
+        for (index, place) in self.slots.iter().take(self.shared_top).enumerate() {
             let Place::Open(slot) = place else { continue };
             live += 1;
             let load = slot.flights.len();
-            if slot.takes_work() && best.is_none_or(|(_, least)| load < least) {
+            if slot.takes_work() && slot.voice == voice && best.is_none_or(|(_, least)| load < least) {
                 best = Some((index, load));
             }
         }
@@ -127,14 +176,14 @@ impl Dispatch {
             && live < self.host.connections as usize
             && slot.is_strained(now)
         {
-            self.attempt.strained = true;
+            (self.attempt.strained, self.attempt.strained_voice) = (true, voice);
             self.errands.connect = true;
         }
         Some(ConnectionId(key(index)))
     }
 
     /// Gives a request to a connection.
-    fn send(&mut self, connection: ConnectionId, id: TransactionId, request: &[u8], now: Instant) {
+    pub(super) fn send(&mut self, connection: ConnectionId, id: TransactionId, request: &[u8], now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let was_empty = slot.outgoing.is_empty();
         slot.send(id, request, now);
@@ -147,17 +196,22 @@ impl Dispatch {
     pub(super) fn pump(&mut self, now: Instant) {
         let mut gave = !self.queue.is_empty();
         while std::mem::take(&mut gave) {
-            for index in 0..self.slots.len() {
+            for index in 0..self.shared_top {
                 let connection = ConnectionId(key(index));
-                if self.slot(connection).is_some_and(|slot| slot.takes_work())
-                    && let Some((requester, id)) = self.queue.take_for(connection)
+                if let Some(slot) = self.slot(connection)
+                    && slot.takes_work()
+                    && let voice = slot.voice
+                    && let Some((requester, id)) = self.queue.take_for(connection, voice)
                 {
                     self.take_off(connection, requester, id, now);
                     gave = true;
                 }
             }
         }
-        self.errands.connect |= self.queue.waits_for_any();
+        if self.queue.waits_for_any() {
+            self.errands.connect = true;
+            self.turn_if_wanted(now);
+        }
     }
 
     /// Moves a transaction from the queue to a connection.

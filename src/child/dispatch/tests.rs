@@ -432,7 +432,7 @@ impl World {
     fn ask(&mut self, which: usize, count: usize) {
         let Some(id) = Self::pick(&self.requesters, which) else { return };
         for _ in 0..count {
-            if !self.dispatch.may_read(id) {
+            if !self.dispatch.may_read(id, self.now) {
                 return;
             }
             self.serial += 1;

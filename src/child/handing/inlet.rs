@@ -90,21 +90,21 @@ fn understand(packet: Packet) -> Result<Arrival, Useless> {
     let mut descriptors = packet.descriptors.into_iter();
     let socket = descriptors.next().ok_or(Useless::Bare)?;
     let unread = match parcel {
-        Parcel::Requester { unread: 1.., .. } => {
-            read_all(File::from(descriptors.next().ok_or(Useless::Bare)?), &parcel).map_err(Useless::Unread)?
+        Parcel::Requester { unread: length @ 1.., .. } => {
+            let file = File::from(descriptors.next().ok_or(Useless::Bare)?);
+            read_all(&file, length).map_err(Useless::Unread)?
         }
         _ => Vec::new(),
     };
     Ok(Arrival { parcel, socket, unread })
 }
 
-/// The bytes of a file in memory, which must be as many as the parcel says.
-fn read_all(file: File, parcel: &Parcel) -> io::Result<Vec<u8>> {
-    let Parcel::Requester { unread, .. } = parcel else { return Ok(Vec::new()) };
-    if file.metadata()?.len() != *unread {
+/// The bytes of a file in memory, which must be as many as was said.
+fn read_all(file: &File, length: u64) -> io::Result<Vec<u8>> {
+    if file.metadata()?.len() != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut bytes = vec![0; usize::try_from(*unread).unwrap_or(usize::MAX)];
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }

@@ -15,14 +15,15 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 pub use self::inlet::{Arrival, Inlet};
 pub use self::outlet::{Berth, NobodyThere, Outlet};
 use super::worker::Worker;
 use crate::config::Address;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Voice};
 use crate::pool::connection;
+use crate::requester::may_come;
 use crate::requester::session::Session;
 use crate::system::stream::Stream;
 
@@ -40,6 +41,12 @@ pub enum Parcel {
         /// How many bytes it sent that were read and not dealt with.
         #[serde(default)]
         unread: u64,
+        /// The protocol's version that it speaks.
+        #[serde(default)]
+        voice: Voice,
+        /// What it said about itself.
+        #[serde(default)]
+        notes: Vec<String>,
     },
     /// A connection that owes nothing.
     Connection {
@@ -47,6 +54,9 @@ pub enum Parcel {
         dialect: Dialect,
         /// Where it leads, as configured.
         address: Address,
+        /// The options by which it was opened, as `config::opening` has them.
+        #[serde(default)]
+        opening: Vec<String>,
         /// Whether it has given a reply.
         #[serde(default)]
         proven: bool,
@@ -99,10 +109,17 @@ fn adopt(worker: &Rc<Worker>, arrival: Arrival) {
         Parcel::Requester { deferred: true, .. } if worker.spooler().is_none() => {
             warn!("a deferred requester was handed over, and this host has no deferred requests any more; closed");
         }
-        Parcel::Requester { deferred, .. } => {
-            tokio::task::spawn_local(Session::adopt(worker, stream, deferred, unread));
+        Parcel::Requester { .. } if !worker.look(|dispatch| may_come(&dispatch.host().allow, &stream)) => {
+            info!("a requester that was handed over is not in `allow` any more; closed");
         }
-        Parcel::Connection { address, proven, .. } => connection::adopt(worker, stream, &address, proven),
+        Parcel::Requester { deferred, voice, notes, .. } => {
+            let session = Session::adopt(worker, stream, deferred, unread);
+            worker.with(|dispatch| dispatch.remember(session.requester(), voice, &notes));
+            tokio::task::spawn_local(session);
+        }
+        Parcel::Connection { address, opening, proven, .. } => {
+            connection::adopt(worker, stream, &address, &opening, proven);
+        }
     }
 }
 

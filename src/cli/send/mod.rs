@@ -34,11 +34,11 @@ use crate::config::{self, HostSettings, Settings};
 
 /// What `--help` says below the options.
 pub(super) const HELP: &str = "\
-Without REQUEST, standard input is sent: for the dialects line and resp each line is a request, for len32 all of it is
-the body of one. The words of REQUEST are one request: for resp a command (a single word with blanks in it is split as
-redis-cli does), for line and len32 they are joined by blanks.
+Without REQUEST, standard input is sent: for the dialects line and resp each line is a request, for memcache each line
+with the value that it announces, for len32 all of it is the body of one. The words of REQUEST are one request: for resp a command (a single word with blanks in it is split as
+redis-cli does), for the others they are joined by blanks.
 
-Replies go to standard output: for line as they are; for len32 the body; for resp on a terminal as redis-cli shows them,
+Replies go to standard output: for line and memcache as they are; for len32 the body; for resp on a terminal as redis-cli shows them,
 else bare values, one per line. Failures go to standard error.
 
 Exit code:

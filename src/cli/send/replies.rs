@@ -48,7 +48,7 @@ impl Replies {
     }
 }
 
-/// The failure that `reply` is, with its detail (`resp` alone has one); `None` if the host itself has replied.
+/// The failure that `reply` is, with its detail (`resp` and `memcache` have one); `None` if the host itself has replied.
 ///
 /// A host of the dialects `line` and `len32` that replies with one of these very words is taken for a failure: there
 /// the word stands alone, and nothing tells who said it. That is how a program with no library can know it.
@@ -58,7 +58,7 @@ pub(super) fn failure(dialect: Dialect, reply: &[u8]) -> Option<(Failure, String
         dialect.failure(failure, "", &mut words);
         match dialect {
             Dialect::Line | Dialect::Len32 => (reply == words).then(|| (failure, String::new())),
-            Dialect::Resp => {
+            Dialect::Resp | Dialect::Memcache => {
                 let detail = reply.strip_prefix(words.strip_suffix(b"\r\n")?)?;
                 let is_it = detail.starts_with(b" ") || detail == b"\r\n";
                 is_it.then(|| (failure, String::from_utf8_lossy(detail).trim().to_owned()))
@@ -70,7 +70,7 @@ pub(super) fn failure(dialect: Dialect, reply: &[u8]) -> Option<(Failure, String
 /// Appends `reply` as standard output shows it.
 pub(super) fn show(dialect: Dialect, reply: &[u8], to_terminal: bool, out: &mut Vec<u8>) {
     match dialect {
-        Dialect::Line => return out.extend_from_slice(reply),
+        Dialect::Line | Dialect::Memcache => return out.extend_from_slice(reply),
         Dialect::Len32 => out.extend_from_slice(reply.get(4..).unwrap_or_default()),
         Dialect::Resp if to_terminal => out.extend_from_slice(render_reply(reply).as_bytes()),
         Dialect::Resp => raw_reply(reply, out),
@@ -120,7 +120,8 @@ mod tests {
     fn a_failure_is_known_by_its_word_in_every_dialect() {
         for dialect in Dialect::ALL {
             for expected in Failure::ALL {
-                let detail = if dialect == Dialect::Resp { "why so" } else { "" };
+                let has_one = matches!(dialect, Dialect::Resp | Dialect::Memcache);
+                let detail = if has_one { "why so" } else { "" };
                 let found = failure(dialect, &framed(dialect, expected, "why so"));
                 assert_eq!(found, Some((expected, detail.to_owned())), "{dialect:?}");
             }
@@ -137,6 +138,8 @@ mod tests {
             (Dialect::Resp, b"-CONLOSTS of it\r\n"),
             (Dialect::Resp, b"+CONLOST\r\n"),
             (Dialect::Resp, b"-ERR CONLOST\r\n"),
+            (Dialect::Memcache, b"SERVER_ERROR con_losts\r\n"),
+            (Dialect::Memcache, b"SERVER_ERROR out of memory\r\n"),
         ] {
             assert_eq!(failure(dialect, reply), None, "{dialect:?} {reply:?}");
         }

@@ -9,6 +9,7 @@
 //! len32    joined by blanks, as the body                 all of it is one body
 //! resp     a command; a single word with blanks in it    each line is a command as people type it
 //!          is split as a command that people type
+//! memcache joined by blanks, CR LF                    as memcached reads it: lines, and values of the length they say
 //! ```
 
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use thiserror::Error;
 
-use crate::dialect::{Dialect, encode_command, split_inline};
+use crate::dialect::{Dialect, Fed, RequestFramer, Wish, encode_command, split_inline};
 
 /// Bytes that are read at once from standard input.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -33,6 +34,10 @@ pub(super) enum Unfit {
     Empty,
     #[error("{0}")]
     Inline(&'static str),
+    #[error(
+        "memcached answers nothing to this, so that there would be nothing to wait for: leave `noreply` or `q` out"
+    )]
+    NoReply,
     #[error("the request is larger than this host's max_request of {max} bytes")]
     TooLarge { max: u64 },
 }
@@ -60,8 +65,28 @@ pub(super) fn from_words(dialect: Dialect, words: &[OsString], max: u64) -> Resu
             }
             _ => encode_command(&words, &mut request),
         },
+        Dialect::Memcache => {
+            request = [&words.join(&b' '), &b"\r\n"[..]].concat();
+            match RequestFramer::new(dialect, max).feed(&request) {
+                Fed::Complete(end) if end == request.len() => with_reply(&request)?,
+                Fed::Complete(_) => {
+                    return Err(Unfit::Inline("this is more than one request; give them on standard input"));
+                }
+                Fed::Partial => return Err(Unfit::Inline(NO_VALUE)),
+                Fed::Malformed(what) => return Err(Unfit::Inline(what)),
+                Fed::TooLarge => return Err(Unfit::TooLarge { max }),
+            }
+        }
     }
     if request.len() as u64 > max { Err(Unfit::TooLarge { max }) } else { Ok(request) }
+}
+
+const NO_VALUE: &str = "its value is missing or too short; it follows the command in a line of its own";
+
+/// Checks that a request of `memcache` has a reply that can be waited for.
+fn with_reply(request: &[u8]) -> Result<(), Unfit> {
+    let is_silent = Dialect::Memcache.expect(request).is_run() || Dialect::Memcache.wish(request) == Wish::Quit;
+    if is_silent { Err(Unfit::NoReply) } else { Ok(()) }
 }
 
 fn body(bytes: &[u8], max: u64) -> Result<Vec<u8>, Unfit> {
@@ -124,6 +149,9 @@ impl Intake {
         if self.dialect == Dialect::Len32 {
             return Some(self.whole(out));
         }
+        if self.dialect == Dialect::Memcache {
+            return Some(self.framed(out));
+        }
         let rest = &self.input[self.at..];
         match memchr::memchr(b'\n', rest) {
             Some(lf) => self.line(lf + 1, out),
@@ -132,6 +160,36 @@ impl Intake {
             None if self.dialect == Dialect::Line && rest.len() >= CHUNK => Some(self.part(out)),
             None if rest.len() as u64 > self.max => Some(self.give_up(self.lines + 1)),
             None => Some(Step::More),
+        }
+    }
+
+    /// The next request of `memcache`, which may have a value of several lines.
+    fn framed(&mut self, out: &mut Vec<u8>) -> Step {
+        let rest = &self.input[self.at..];
+        let first = self.lines + 1;
+        match RequestFramer::new(self.dialect, self.max).feed(rest) {
+            Fed::Complete(length) => {
+                let frame = &rest[..length];
+                self.lines += memchr::memchr_iter(b'\n', frame).count() as u64;
+                self.at += length;
+                match with_reply(frame) {
+                    Ok(()) => {
+                        out.extend_from_slice(frame);
+                        Step::Request(first)
+                    }
+                    Err(unfit) => Step::Unfit(first, unfit),
+                }
+            }
+            Fed::Partial if !self.ended => Step::More,
+            Fed::Partial if rest.is_empty() => Step::Done,
+            Fed::Partial if rest.ends_with(b"\n") => self.hopeless(first, Unfit::Inline(NO_VALUE)),
+            Fed::Partial => {
+                // The last line may lack its end.
+                self.input.extend_from_slice(b"\r\n");
+                self.framed(out)
+            }
+            Fed::Malformed(what) => self.hopeless(first, Unfit::Inline(what)),
+            Fed::TooLarge => self.give_up(first),
         }
     }
 
@@ -185,8 +243,12 @@ impl Intake {
     }
 
     fn give_up(&mut self, line: u64) -> Step {
+        self.hopeless(line, Unfit::TooLarge { max: self.max })
+    }
+
+    fn hopeless(&mut self, line: u64, unfit: Unfit) -> Step {
         (self.input, self.at, self.ended) = (Vec::new(), 0, true);
-        Step::Hopeless(line, Unfit::TooLarge { max: self.max })
+        Step::Hopeless(line, unfit)
     }
 }
 
@@ -254,6 +316,23 @@ mod tests {
             let unfit = Step::Unfit(4, Unfit::Inline("unbalanced quotes in request"));
             assert_eq!(found, [Step::Request(1), unfit, Step::Request(5)], "{size}");
             assert_eq!(steps(Dialect::Line, b"", size), (String::new(), vec![]));
+        }
+    }
+
+    #[test]
+    fn memcache_requests_may_have_values_and_must_have_replies() {
+        assert_eq!(words(Dialect::Memcache, &["set k 0 0 1\r\nx"]).unwrap(), r"set k 0 0 1\r\nx\r\n");
+        assert_eq!(words(Dialect::Memcache, &["get", "a", "b"]).unwrap(), r"get a b\r\n");
+        assert_eq!(words(Dialect::Memcache, &["set k 0 0 1"]), Err(Unfit::Inline(NO_VALUE)));
+        for silent in ["delete k noreply", "mg k q", "quit"] {
+            assert_eq!(words(Dialect::Memcache, &[silent]), Err(Unfit::NoReply));
+        }
+        for size in 1..20 {
+            let (out, found) = steps(Dialect::Memcache, b"set a 0 0 3\nx\ny\r\ndelete a noreply\nget a", size);
+            assert_eq!(out, r"set a 0 0 3\nx\ny\r\nget a\r\n", "{size}");
+            assert_eq!(found, [Step::Request(1), Step::Unfit(4, Unfit::NoReply), Step::Request(5)], "{size}");
+            let found = steps(Dialect::Memcache, b"version\nset a 0 0 3\nx", size).1;
+            assert_eq!(found, [Step::Request(1), Step::Hopeless(2, Unfit::Inline(NO_VALUE))], "{size}");
         }
     }
 

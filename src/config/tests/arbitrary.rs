@@ -14,7 +14,7 @@ use crate::dialect::Dialect;
 const FILE: &str = "hosts.tab";
 
 /// What tables are made of, and what they should not be made of.
-const PIECES: [&[u8]; 22] = [
+const PIECES: [&[u8]; 27] = [
     b"cache ",
     b"127.0.0.1:1 ",
     b"[::1]:",
@@ -29,6 +29,11 @@ const PIECES: [&[u8]; 22] = [
     b" deferred",
     b" rejects=",
     b" expire=1s",
+    b" tls ",
+    b" sni=",
+    b" key=k cert=c",
+    b" db=1",
+    b" allow=@0,",
     b"\t",
     b"\n",
     b"\r\n",
@@ -72,10 +77,43 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// A host of which only the options about how it is reached, and by whom, count.
+    fn reached()(
+        address in address(),
+        dialect in prop::sample::select(&Dialect::ALL[..]),
+        (tls, has_cert, logs_in, greets) in any::<(bool, bool, bool, bool)>(),
+        sni in proptest::option::of("[a-z]{1,9}(\\.[a-z]{1,9})?"),
+        files in vec("/[a-z]{1,9}", 5..=5),
+        (user, db) in (proptest::option::of("[a-z]{1,9}"), 0u32..=1 << 20),
+        allow in vec(prop_oneof![
+            (0..u32::MAX).prop_map(Allowed::User), (0..u32::MAX).prop_map(Allowed::Group)
+        ], 0..4),
+    ) -> HostSettings {
+        let file = |index: usize, is_given: bool| is_given.then(|| files[index].clone().into());
+        let tls = tls && matches!(address, Address::Tcp { .. });
+        let (resp, logs_in) = (dialect == Dialect::Resp, logs_in && dialect == Dialect::Resp);
+        let scripts = greets && matches!(dialect, Dialect::Line | Dialect::Len32);
+        HostSettings {
+            allow, tls,
+            // Some addresses have a name that no certificate can have.
+            sni: sni.or_else(|| certified_name(&address).is_none().then(|| "a".to_owned())).filter(|_| tls),
+            ca: file(0, tls && greets),
+            cert: file(1, tls && has_cert),
+            key: file(2, tls && has_cert),
+            user: user.filter(|_| logs_in),
+            password_file: file(3, logs_in),
+            db: if resp { db } else { 0 },
+            greeting: file(3, scripts),
+            secrets: file(4, scripts && has_cert),
+            ..HostSettings::with_defaults("", address, dialect)
+        }
+    }
+}
+
+prop_compose! {
     fn host()(
-        (name, address) in ("[a-z0-9][a-z0-9_-]{0,20}", address()),
-        dialect in prop_oneof![Just(Dialect::Line), Just(Dialect::Len32), Just(Dialect::Resp)],
-        (connections, pipeline, window, queue) in (64u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
+        (name, reached) in ("[a-z0-9][a-z0-9_-]{0,20}", reached()),
+        (connections, sessions, pipeline, window, queue) in (64u32..=10_000, 0u32..=10_000, 1u32..=65_536, 1u32..=65_536, 1u32..=1_000_000),
         (requesters, retries, workers) in (1u32..=1_000_000, 1u32..=1000, 1u32..=64),
         (timeout, connect_timeout, idle) in (1u64..=86_400_000, 1u64..=3_600_000, 1u64..=2_592_000_000),
         (max_request, max_reply, unread) in (1u64..=1 << 30, 1u64..=1 << 40, 1024u64..=64 << 20),
@@ -85,6 +123,8 @@ prop_compose! {
         mode in (0u32..=0o777).prop_map(|mode| mode | 0o200),
         spool in proptest::option::of(spool()),
     ) -> HostSettings {
+        let dialect = reached.dialect;
+        let spool = spool.filter(|_| dialect != Dialect::Memcache);
         let deferred = spool.is_some();
         let plain = HostSettings::with_defaults("", Address::Unix { path: "/".into() }, dialect);
         let spool = spool.unwrap_or(plain);
@@ -92,8 +132,8 @@ prop_compose! {
             timeout: Duration::from_millis(timeout),
             connect_timeout: Duration::from_millis(connect_timeout),
             idle: Duration::from_millis(idle),
-            listen: listen.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
-            connections, pipeline, window, queue, requesters, retries, workers,
+            listen: listen.filter(|_| reached.allow.is_empty()).map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+            connections, sessions, pipeline, window, queue, requesters, retries, workers,
             max_request, max_reply, unread, start, owner, group, mode, deferred,
             rejects: if dialect == Dialect::Resp { Vec::new() } else { spool.rejects },
             hold_in_doubt: spool.hold_in_doubt,
@@ -101,7 +141,8 @@ prop_compose! {
             replay_backoff: spool.replay_backoff,
             spool_max: spool.spool_max,
             expire: spool.expire,
-            ..HostSettings::with_defaults(name, address, dialect)
+            name,
+            ..reached
         }
     }
 }

@@ -312,19 +312,19 @@ fn a_dialect_is_wrong() {
     hosts.tab:1:7: there is no dialect `redis`
       a b:1 redis
             ^~~~~
-      = help: this version speaks line, len32, resp
+      = help: this version speaks line, len32, resp, memcache
     ");
     insta::assert_snapshot!(said("a b:1 http"), @r"
     hosts.tab:1:7: the dialect `http` is not in this version
       a b:1 http
             ^~~~
-      = help: this version speaks line, len32, resp
+      = help: this version speaks line, len32, resp, memcache
     ");
-    insta::assert_snapshot!(said("a b:1 memcache"), @r"
-    hosts.tab:1:7: the dialect `memcache` is not in this version
-      a b:1 memcache
-            ^~~~~~~~
-      = help: this version speaks line, len32, resp
+    insta::assert_snapshot!(said("a b:1 memcached"), @r"
+    hosts.tab:1:7: there is no dialect `memcached`
+      a b:1 memcached
+            ^~~~~~~~~
+      = help: did you mean `memcache`?
     ");
 }
 
@@ -336,11 +336,11 @@ fn an_option_is_unknown() {
                  ^~~~~~
       = help: did you mean `timeout`?
     ");
-    insta::assert_snapshot!(said("a b:1 line tls"), @r"
-    hosts.tab:1:12: `tls` is no option of a host
-      a b:1 line tls
-                 ^~~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
+    insta::assert_snapshot!(said("a b:1 line quic"), @r"
+    hosts.tab:1:12: `quic` is no option of a host
+      a b:1 line quic
+                 ^~~~
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
     insta::assert_snapshot!(said("a b:1 line defered"), @r"
     hosts.tab:1:12: `defered` is no option of a host
@@ -364,7 +364,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `5s` is no option of a host
       a b:1 line 5s
                  ^~
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
 }
 
@@ -769,7 +769,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:1:10: `x` is no option of a host
       A b line x=1
                ^
-      = help: the options are connections, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
 
     hosts.tab:2:7: there is no dialect `lime`
       c d:1 lime timeout=5
@@ -800,5 +800,21 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
       E f
          ^
       = help: a line is: name address dialect [key=value …], as in `cache 127.0.0.1:6379 resp connections=4`
+    ");
+}
+
+#[test]
+fn a_cache_stores_nothing() {
+    insta::assert_snapshot!(said("a b:1 memcache deferred"), @r"
+    hosts.tab:1:16: `deferred` is not offered for `memcache`
+      a b:1 memcache deferred
+                     ^~~~~~~~
+      = help: remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer
+    ");
+    insta::assert_snapshot!(said("a b:1 memcache rejects=x"), @r"
+    hosts.tab:1:16: `rejects` is not offered for `memcache`
+      a b:1 memcache rejects=x
+                     ^~~~~~~
+      = help: remove it: a cache may lose anything at any time, and writing it later would overwrite what is newer
     ");
 }

@@ -4,6 +4,7 @@ mod arbitrary;
 mod files;
 mod hosts_tab;
 mod load;
+mod reach;
 mod tieline_toml;
 
 use super::complaint::Complaint;

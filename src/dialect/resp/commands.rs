@@ -9,16 +9,22 @@
 //! Enters: the words of one request. Leaves: its [`Wish`]. Promised: a request that may be sent on is known by its name
 //! alone, in a few nanoseconds.
 
-use crate::dialect::Wish;
+use std::borrow::Cow;
+
+use crate::dialect::{Act, Voice, Wish};
 
 /// What is told to those who speak HTTP; Redis hangs up on `POST` and `Host:` in any form of request.
 pub(super) const HTTP: &str = "this is an HTTP request, but the host speaks RESP";
 
+/// The answer to `CLIENT SETINFO`.
+const OK: &[u8] = b"+OK\r\n";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    Session,
-    /// A session, and then the requester wants to be closed.
-    Quit,
+    /// A session, in which the command does this.
+    Session(Act),
+    /// `HELLO`: see [`hello`].
+    Hello,
     /// A session if there is a `BLOCK` among the options.
     IfBlock,
     /// See [`SUBCOMMANDS`].
@@ -29,51 +35,65 @@ enum Rule {
 const RULES: &[(Rule, &[&str])] = &[
     // Messages then come unasked; several replies, or none, belong to one request.
     (
-        Rule::Session,
+        Rule::Session(Act::Subscribes),
         &["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR"],
     ),
     // What lies between belongs to the connection. EXEC, DISCARD and UNWATCH alone would end another's transaction.
-    (Rule::Session, &["MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH"]),
+    (Rule::Session(Act::Multi), &["MULTI"]),
+    (Rule::Session(Act::Exec), &["EXEC"]),
+    (Rule::Session(Act::Discard), &["DISCARD"]),
+    (Rule::Session(Act::Watch), &["WATCH"]),
+    (Rule::Session(Act::Unwatch), &["UNWATCH"]),
     // The database, the user, the protocol and the cluster's modes are the connection's.
-    (Rule::Session, &["SELECT", "AUTH", "HELLO", "RESET", "ASKING", "READONLY", "READWRITE"]),
+    (Rule::Session(Act::Rules), &["SELECT", "AUTH", "ASKING", "READONLY", "READWRITE"]),
+    (Rule::Session(Act::Reset), &["RESET"]),
+    (Rule::Hello, &["HELLO"]),
     // They wait as long as their requester likes, and all behind them. WAIT and WAITAOF also mean "what this connection
     // wrote".
-    (Rule::Session, &["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"]),
-    (Rule::Session, &["WAIT", "WAITAOF"]),
+    (
+        Rule::Session(Act::Waits),
+        &["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"],
+    ),
+    (Rule::Session(Act::Waits), &["WAIT", "WAITAOF"]),
     (Rule::IfBlock, &["XREAD", "XREADGROUP"]),
     // The connection becomes a replica's; REPLCONF has forms without a reply.
-    (Rule::Session, &["SYNC", "PSYNC", "REPLCONF"]),
+    (Rule::Session(Act::Raw), &["SYNC", "PSYNC", "REPLCONF"]),
     // No reply when they succeed, a hang-up, or a host that stops for as long as it takes (DEBUG SLEEP, FAILOVER).
-    (Rule::Session, &["SHUTDOWN", "DEBUG", "FAILOVER", "REPLICAOF", "SLAVEOF"]),
-    (Rule::Quit, &["QUIT"]),
+    (Rule::Session(Act::Once), &["SHUTDOWN", "DEBUG", "FAILOVER", "REPLICAOF", "SLAVEOF"]),
+    (Rule::Session(Act::Quit), &["QUIT"]),
     (Rule::Http, &["POST", "HOST:"]),
     (Rule::BySubcommand, &["CLIENT", "CLUSTER", "SCRIPT"]),
 ];
 
+/// Commands that the host may flag as something special and that a shared connection carries all the same.
+const HARMLESS: &[&str] = &["PUBLISH", "SPUBLISH", "PUBSUB", "SAVE"];
+
 /// Subcommands that need a session. The others of `CLIENT` read (`LIST`, `INFO`, `GETNAME`, `GETREDIR`, `TRACKINGINFO`
 /// tell the truth about the connection that they were sent on), or act on the whole host or on others (`PAUSE`,
 /// `UNPAUSE`, `UNBLOCK`).
-const SUBCOMMANDS: &[&str] = &[
+const SUBCOMMANDS: &[(&str, Act)] = &[
     // No reply, or none to what follows.
-    "CLIENT REPLY",
+    ("CLIENT REPLY", Act::Raw),
     // They stay with the connection; keys that are tracked are announced by unasked messages. CAPA and IMPORT-SOURCE
-    // are Valkey's.
-    "CLIENT TRACKING",
-    "CLIENT CACHING",
-    "CLIENT SETNAME",
-    "CLIENT SETINFO",
-    "CLIENT NO-EVICT",
-    "CLIENT NO-TOUCH",
-    "CLIENT CAPA",
-    "CLIENT IMPORT-SOURCE",
+    // are Valkey's. SETINFO is here in the forms that are not known.
+    ("CLIENT TRACKING", Act::Binds),
+    ("CLIENT CACHING", Act::Binds),
+    ("CLIENT SETNAME", Act::Binds),
+    (SETINFO, Act::Binds),
+    ("CLIENT NO-EVICT", Act::Binds),
+    ("CLIENT NO-TOUCH", Act::Binds),
+    ("CLIENT CAPA", Act::Binds),
+    ("CLIENT IMPORT-SOURCE", Act::Binds),
     // An ID is asked for to name oneself to UNBLOCK, KILL or TRACKING later; it must not name a shared connection.
-    "CLIENT ID",
+    ("CLIENT ID", Act::Binds),
     // It may hit the connection that it was sent on.
-    "CLIENT KILL",
+    ("CLIENT KILL", Act::Once),
     // The connection turns into a debugger's, or into that of a node that takes slots over.
-    "SCRIPT DEBUG",
-    "CLUSTER SYNCSLOTS",
+    ("SCRIPT DEBUG", Act::Raw),
+    ("CLUSTER SYNCSLOTS", Act::Raw),
 ];
+
+const SETINFO: &str = "CLIENT SETINFO";
 
 /// Letters of the longest name with a subcommand, blank included.
 const LONGEST: usize = 20;
@@ -122,8 +142,8 @@ pub(super) fn wish<'a>(name: &[u8], arguments: impl Iterator<Item = &'a [u8]>) -
 fn wish_of_suspect<'a>(name: &[u8], arguments: impl Iterator<Item = &'a [u8]>) -> Wish {
     match rule(name) {
         None => Wish::Forward,
-        Some((Rule::Session, name)) => session(name.to_owned()),
-        Some((Rule::Quit, name)) => Wish::Session { command: name.to_owned(), then_close: true },
+        Some((Rule::Session(act), name)) => session(name, act),
+        Some((Rule::Hello, _)) => hello(arguments),
         Some((Rule::IfBlock, name)) => if_block(name, arguments),
         Some((Rule::BySubcommand, name)) => by_subcommand(name, arguments),
         Some((Rule::Http, _)) => Wish::Malformed(HTTP),
@@ -135,16 +155,44 @@ fn rule(name: &[u8]) -> Option<(Rule, &'static str)> {
     RULES.iter().find_map(|&(rule, names)| Some((rule, *names.iter().find(|known| is(name, known))?)))
 }
 
+/// Whether the tables above decide about a command, or about a command with its subcommand, whatever the host says.
+pub(super) fn is_known(name: &[u8], subcommand: Option<&[u8]>) -> bool {
+    if HARMLESS.iter().any(|known| is(name, known)) {
+        return true;
+    }
+    match (rule(name), subcommand) {
+        (Some((Rule::BySubcommand, name)), Some(subcommand)) => {
+            let full = [name.as_bytes(), b" ", subcommand].concat();
+            SUBCOMMANDS.iter().any(|(known, _)| is(&full, known))
+        }
+        (rule, _) => rule.is_some(),
+    }
+}
+
 fn is(word: &[u8], known: &str) -> bool {
     word.eq_ignore_ascii_case(known.as_bytes())
 }
 
-fn session(command: String) -> Wish {
-    Wish::Session { command, then_close: false }
+fn session(command: &'static str, act: Act) -> Wish {
+    Wish::Session { command: command.into(), act }
+}
+
+/// The version alone needs no session: there are shared connections of both. What else can be said in `HELLO` is bound,
+/// and so is what a later version of the protocol may mean.
+fn hello<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Wish {
+    match (arguments.next(), arguments.next()) {
+        (None, _) => Wish::Forward,
+        (Some(b"2"), None) => Wish::Hello(Voice::Two),
+        (Some(b"3"), None) => Wish::Hello(Voice::Three),
+        _ => session("HELLO", Act::Rules),
+    }
 }
 
 fn if_block<'a>(name: &str, arguments: impl Iterator<Item = &'a [u8]>) -> Wish {
-    if blocks(arguments) { session(format!("{name} BLOCK")) } else { Wish::Forward }
+    if !blocks(arguments) {
+        return Wish::Forward;
+    }
+    Wish::Session { command: Cow::Owned(format!("{name} BLOCK")), act: Act::Waits }
 }
 
 fn by_subcommand<'a>(name: &str, mut arguments: impl Iterator<Item = &'a [u8]>) -> Wish {
@@ -152,8 +200,20 @@ fn by_subcommand<'a>(name: &str, mut arguments: impl Iterator<Item = &'a [u8]>) 
         return Wish::Forward;
     };
     let full = [name.as_bytes(), b" ", subcommand].concat();
-    let found = SUBCOMMANDS.iter().find(|known| is(&full, known));
-    found.map_or(Wish::Forward, |&known| session(known.to_owned()))
+    match SUBCOMMANDS.iter().find(|(known, _)| is(&full, known)) {
+        None => Wish::Forward,
+        Some((SETINFO, _)) if is_info(arguments) => Wish::Note(OK),
+        Some(&(known, act)) => session(known, act),
+    }
+}
+
+/// Whether these are the arguments of a `CLIENT SETINFO` that Redis would take: an attribute that it knows, and a value
+/// without blanks and control characters (`validateClientAttr`).
+fn is_info<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> bool {
+    let (Some(attribute), Some(value), None) = (arguments.next(), arguments.next(), arguments.next()) else {
+        return false;
+    };
+    (is(attribute, "LIB-NAME") || is(attribute, "LIB-VER")) && value.iter().all(u8::is_ascii_graphic)
 }
 
 /// Whether `BLOCK` is among the options of `XREAD` or `XREADGROUP`, which end at `STREAMS`; it may well be the name of
@@ -191,35 +251,47 @@ mod tests {
             }
         }
         assert!(RULES.iter().flat_map(|(_, names)| *names).all(|name| name.len() < LETTERS.len()));
-        assert!(SUBCOMMANDS.iter().all(|name| name.len() <= LONGEST));
+        assert!(SUBCOMMANDS.iter().all(|(name, _)| name.len() <= LONGEST));
     }
 
     #[test]
     fn commands_that_bind_a_connection_need_a_session() {
-        for (line, command) in [
-            ("subscribe a", "SUBSCRIBE"),
-            ("Multi", "MULTI"),
-            ("EXEC", "EXEC"),
-            ("select 1", "SELECT"),
-            ("AUTH x", "AUTH"),
-            ("HELLO 3", "HELLO"),
-            ("BLPOP a 0", "BLPOP"),
-            ("WAIT 1 0", "WAIT"),
-            ("SHUTDOWN NOSAVE", "SHUTDOWN"),
-            ("DEBUG SLEEP 1", "DEBUG"),
-            ("PSYNC ? -1", "PSYNC"),
-            ("client reply OFF", "CLIENT REPLY"),
-            ("CLIENT TRACKING ON", "CLIENT TRACKING"),
-            ("CLIENT KILL ID 1", "CLIENT KILL"),
-            ("CLIENT no-evict on", "CLIENT NO-EVICT"),
-            ("CLIENT ID", "CLIENT ID"),
-            ("CLIENT IMPORT-SOURCE ON", "CLIENT IMPORT-SOURCE"),
-            ("SCRIPT debug YES", "SCRIPT DEBUG"),
-            ("CLUSTER SYNCSLOTS x", "CLUSTER SYNCSLOTS"),
+        for (line, command, act) in [
+            ("subscribe a", "SUBSCRIBE", Act::Subscribes),
+            ("Multi", "MULTI", Act::Multi),
+            ("EXEC", "EXEC", Act::Exec),
+            ("select 1", "SELECT", Act::Rules),
+            ("AUTH x", "AUTH", Act::Rules),
+            ("HELLO 3 AUTH a b", "HELLO", Act::Rules),
+            ("HELLO 4", "HELLO", Act::Rules),
+            ("BLPOP a 0", "BLPOP", Act::Waits),
+            ("WAIT 1 0", "WAIT", Act::Waits),
+            ("SHUTDOWN NOSAVE", "SHUTDOWN", Act::Once),
+            ("DEBUG SLEEP 1", "DEBUG", Act::Once),
+            ("PSYNC ? -1", "PSYNC", Act::Raw),
+            ("client reply OFF", "CLIENT REPLY", Act::Raw),
+            ("CLIENT TRACKING ON", "CLIENT TRACKING", Act::Binds),
+            ("CLIENT KILL ID 1", "CLIENT KILL", Act::Once),
+            ("CLIENT no-evict on", "CLIENT NO-EVICT", Act::Binds),
+            ("CLIENT ID", "CLIENT ID", Act::Binds),
+            ("CLIENT SETINFO lib-colour red", "CLIENT SETINFO", Act::Binds),
+            ("CLIENT SETINFO lib-name red\tgreen", "CLIENT SETINFO", Act::Binds),
+            ("CLIENT IMPORT-SOURCE ON", "CLIENT IMPORT-SOURCE", Act::Binds),
+            ("SCRIPT debug YES", "SCRIPT DEBUG", Act::Raw),
+            ("CLUSTER SYNCSLOTS x", "CLUSTER SYNCSLOTS", Act::Raw),
+            ("Quit", "QUIT", Act::Quit),
         ] {
-            assert_eq!(wish_of(line), session(command.to_owned()), "{line}");
+            assert_eq!(wish_of(line), session(command, act), "{line}");
         }
-        assert_eq!(wish_of("Quit"), Wish::Session { command: "QUIT".to_owned(), then_close: true });
+    }
+
+    #[test]
+    fn what_every_library_says_first_needs_no_session() {
+        assert_eq!(wish_of("hello 3"), Wish::Hello(Voice::Three));
+        assert_eq!(wish_of("HELLO 2"), Wish::Hello(Voice::Two));
+        assert_eq!(wish_of("HELLO"), Wish::Forward);
+        assert_eq!(wish_of("CLIENT SETINFO LIB-NAME redis-py"), Wish::Note(OK));
+        assert_eq!(wish_of("client setinfo lib-ver 5.0.1"), Wish::Note(OK));
     }
 
     #[test]
@@ -238,10 +310,10 @@ mod tests {
     #[test]
     fn a_stream_is_read_in_a_session_only_if_it_may_wait() {
         for line in ["XREAD BLOCK 0 STREAMS s $", "xread count 1 block 5 streams s 0"] {
-            assert_eq!(wish_of(line), session("XREAD BLOCK".to_owned()), "{line}");
+            assert_eq!(wish_of(line), session("XREAD BLOCK", Act::Waits), "{line}");
         }
         for line in ["XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "XREADGROUP NOACK GROUP block c block 0 STREAMS s >"] {
-            assert_eq!(wish_of(line), session("XREADGROUP BLOCK".to_owned()), "{line}");
+            assert_eq!(wish_of(line), session("XREADGROUP BLOCK", Act::Waits), "{line}");
         }
     }
 }

@@ -48,8 +48,9 @@ pub(super) fn wish(line: &[u8]) -> Wish {
         return Wish::Malformed(commands::HTTP);
     }
     match commands::wish(name, arguments.iter().map(Vec::as_slice)) {
-        Wish::Forward => Wish::ForwardAs(as_array(&words)),
-        other => other,
+        malformed @ Wish::Malformed(_) => malformed,
+        // What the command wants is asked of the array.
+        _ => Wish::ForwardAs(as_array(&words)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The dialect `resp`: Redis RESP2 and RESP3.
 //!
 //! ```text
+//! binding   what a session leaves behind on its connection    lesson   what the host says of its commands
 //! pieces    length lines and bodies, which requests and replies share
 //! request   where requests end         inline   commands as people type them     commands   which need a session
 //! reply     where replies end          value    a reply as a tree                render     a reply for people
@@ -10,8 +11,10 @@
 //! A failure is an error reply: `-CONLOST detail CR LF`. Its first word is a code as Redis' own (`-READONLY …`), which
 //! every library hands to its program.
 
+mod binding;
 mod commands;
 mod inline;
+mod lesson;
 mod pieces;
 mod raw;
 mod render;
@@ -24,7 +27,9 @@ mod simple;
 mod tests;
 mod value;
 
+pub use binding::Binding;
 pub use inline::split_inline;
+pub use lesson::Lesson;
 pub use raw::raw_reply;
 pub use render::render_reply;
 
@@ -49,7 +54,7 @@ pub(super) fn failure(failure: Failure, detail: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends as much of `text` as a line may have, control characters as blanks.
-fn push_line(text: &str, out: &mut Vec<u8>) {
+pub(super) fn push_line(text: &str, out: &mut Vec<u8>) {
     for (_, c) in text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= MAX_DETAIL) {
         let c = if c.is_control() { ' ' } else { c };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());

@@ -38,6 +38,8 @@ pub(in crate::dialect) struct ReplyMachine {
     open: Vec<Level>,
     /// An attribute has just ended: what it is about must follow.
     attributed: bool,
+    /// Whether push messages may come in the open.
+    pushes: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +80,12 @@ enum Step {
 
 impl ReplyMachine {
     pub(in crate::dialect) fn new() -> Self {
-        Self { at: At::Kind, open: Vec::new(), attributed: false }
+        Self { at: At::Kind, open: Vec::new(), attributed: false, pushes: false }
+    }
+
+    /// For a connection whose requester may have asked for push messages: each counts as a reply.
+    pub(in crate::dialect) fn with_pushes() -> Self {
+        Self { pushes: true, ..Self::new() }
     }
 
     /// Takes bytes of a reply that may have `room` bytes from here on.
@@ -146,7 +153,9 @@ impl ReplyMachine {
                 self.simple(Simple::new(kind), &bytes[1..], 1)
             }
             b'.' => self.begin_end(&bytes[1..]),
-            b'>' if self.open.is_empty() => Err("push message on a connection that subscribed to nothing"),
+            b'>' if self.open.is_empty() && !self.pushes => {
+                Err("push message on a connection that subscribed to nothing")
+            }
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => {
                 self.attributed = false;
                 self.begin_length(kind, &bytes[1..], room - 1)

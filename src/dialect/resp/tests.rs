@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::value::Value;
 use super::*;
-use crate::dialect::{Dialect, Fed, ReplyFramer, RequestFramer};
+use crate::dialect::{Act, Dialect, Fed, ReplyFramer, RequestFramer};
 
 const HUGE: u64 = 1 << 40;
 
@@ -195,6 +195,56 @@ fn a_reply_that_will_be_too_large_is_known_by_its_length() {
     assert!(matches!(limited(&format!(":{}", "1".repeat(70_000)), HUGE), Fed::Malformed(_)));
 }
 
+/// A reply that the other parser takes as well: its texts are UTF-8, its numbers fit 64 bits, and nothing is streamed.
+fn reply_for_both() -> impl Strategy<Value = Vec<u8>> {
+    let line = |kind: &'static str, content: &'static str| content.prop_map(move |text| format!("{kind}{text}\r\n"));
+    let text =
+        |kind: char| "[ -~\r\n]{0,20}".prop_map(move |text: String| format!("{kind}{}\r\n{text}\r\n", text.len()));
+    let leaf = prop_oneof![
+        line("+", "[ -~]{0,20}"),
+        line("-", "ERR [ -~]{0,20}"),
+        line(":", "-?[1-9][0-9]{0,17}"),
+        line("(", "[1-9][0-9]{0,40}"),
+        line(",", "-?[0-9]{1,5}[.][0-9]{1,5}"),
+        line("_", ""),
+        line("#", "[tf]"),
+        text('$'),
+        text('!'),
+        "[ -~]{0,20}".prop_map(|text| format!("={}\r\ntxt:{text}\r\n", text.len() + 4)),
+    ];
+    let nested = leaf.prop_recursive(4, 40, 6, |inner| {
+        let many = prop::collection::vec(inner.clone(), 0..6);
+        // Keys that are numbers of their own, so that none comes twice.
+        let pairs = prop::collection::vec(inner, 0..4).prop_map(|values| {
+            values.iter().enumerate().map(|(key, value)| format!(":{key}\r\n{value}")).collect::<Vec<_>>()
+        });
+        prop_oneof![
+            many.prop_map(|values| format!("*{}\r\n{}", values.len(), values.concat())),
+            pairs.prop_map(|pairs| format!("%{}\r\n{}", pairs.len(), pairs.concat())),
+        ]
+    });
+    let pushed = nested.clone().prop_map(|value| format!(">2\r\n+invalidate\r\n{value}"));
+    prop_oneof![5 => nested, 1 => pushed].prop_map(String::into_bytes)
+}
+
+proptest! {
+    #[test]
+    fn another_parser_finds_the_same_ends_in_every_prefix(reply in reply_for_both(), next in reply_for_both()) {
+        use redis_protocol::resp3::decode::complete::decode;
+        let both = [reply.as_slice(), &next].concat();
+        for cut in 0..=both.len() {
+            let theirs = decode(&both[..cut]).map(|decoded| decoded.map(|(_, length)| length));
+            let ours = match ReplyFramer::of_session(Dialect::Resp).feed(&both[..cut]) {
+                Fed::Partial => Ok(None),
+                Fed::Complete(length) => Ok(Some(length)),
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
+            prop_assert_eq!(ours.clone(), theirs.map_err(|error| error.to_string()), "after {} bytes", cut);
+            prop_assert!(cut < reply.len() || ours == Ok(Some(reply.len())));
+        }
+    }
+}
+
 #[test]
 fn requests_without_an_answer_are_wished_nothing() {
     for frame in ["*0\r\n", "*-1\r\n", "\r\n", "  \n"] {
@@ -204,11 +254,15 @@ fn requests_without_an_answer_are_wished_nothing() {
 
 #[test]
 fn an_array_and_an_inline_form_of_a_command_wish_the_same() {
-    let quit = Wish::Session { command: "QUIT".to_owned(), then_close: true };
+    let inline = |line: &[u8]| match wish(line) {
+        Wish::ForwardAs(array) => wish(&array),
+        other => other,
+    };
+    let quit = Wish::Session { command: "QUIT".into(), act: Act::Quit };
     assert_eq!(wish(b"*1\r\n$4\r\nquit\r\n"), quit);
-    assert_eq!(wish(b"quit\r\n"), quit);
+    assert_eq!(inline(b"quit\r\n"), quit);
     assert!(matches!(wish(b"*2\r\n$5\r\nHost:\r\n$1\r\nx\r\n"), Wish::Malformed(_)));
-    assert_eq!(wish(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"), wish(b"client reply skip\n"));
+    assert_eq!(wish(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"), inline(b"client reply skip\n"));
     assert_eq!(wish(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"), Wish::Forward);
 }
 

@@ -157,7 +157,7 @@ impl Entry {
                 (entry, todo.into_iter().collect())
             }
             Fate::Keep(bequest, plan) => Self::read(bequest, plan, now).kept(),
-            Fate::Replace(bequest, plan) => Self::read(bequest, plan, now).replaced(now),
+            Fate::Replace(bequest, plan) => Self::read(bequest, plan, now).replaced(),
             Fate::Remove(mut bequest) => {
                 let plan = bequest.plan.take().unwrap_or_else(|| unknown(&bequest.name));
                 let mut entry = Self::read(bequest, plan, now);
@@ -204,13 +204,10 @@ impl Entry {
         (self, todo.into_iter().collect())
     }
 
-    /// The newest child becomes a predecessor: it serves on if it does, else it is of no use to anybody.
-    fn replaced(mut self, now: Instant) -> (Self, Vec<Todo>) {
-        let mut todos = Vec::new();
-        if let Life::Living(mut newest) = std::mem::replace(&mut self.life, Life::Waiting) {
-            if matches!(newest.stage, Stage::Starting { .. }) {
-                todos.extend(newest.kill(now));
-            }
+    /// The newest child becomes a predecessor and serves on, also if nobody has heard yet that it is ready: it may have
+    /// accepted requesters meanwhile.
+    fn replaced(mut self) -> (Self, Vec<Todo>) {
+        if let Life::Living(newest) = std::mem::replace(&mut self.life, Life::Waiting) {
             self.predecessors.push(newest);
         }
         if std::mem::take(&mut self.leaving) {
@@ -223,8 +220,8 @@ impl Entry {
         self.trouble = None;
         self.words = None;
         self.settled = self.plan.host.start == Start::Demand;
-        todos.extend(self.wake());
-        (self, todos)
+        let todo = self.wake();
+        (self, todo.into_iter().collect())
     }
 
     /// What they were told may have been lost with the image that told them.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! Starting ──▶ Serving ──▶ HandingOver (a successor is ready)
-//!     │           │             │
+//!     │           │             ▲
+//!     ├─────────────────────────┘   (a later one was ready before it)
 //!     └───────────┴─────────────┴──▶ Retiring (a stop, or the host is gone)
 //! each of them ──▶ Killed
 //! ```
@@ -78,9 +79,10 @@ impl Child {
         matches!(self.stage, Stage::Serving { .. })
     }
 
-    /// Whether there are requesters to be taken over from it, now or soon.
+    /// Whether there may be requesters to be taken over from it, now or soon. One that is not ready yet, as far as is
+    /// known, may have accepted some and not have been heard yet.
     pub(super) fn has_requesters(&self) -> bool {
-        matches!(self.stage, Stage::Serving { .. } | Stage::HandingOver { .. })
+        matches!(self.stage, Stage::Starting { .. } | Stage::Serving { .. } | Stage::HandingOver { .. })
     }
 
     /// What it counted beyond what it told before.
@@ -112,8 +114,12 @@ impl Child {
         now + self.made.heritage.as_ref().map_or(UNKNOWN_DRAIN, |heritage| heritage.drain) + GRACE
     }
 
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.stage, Stage::Starting { .. })
+    }
+
     pub(super) fn hand_over(&mut self, now: Instant) -> Option<Todo> {
-        self.is_serving().then(|| {
+        (self.is_serving() || self.is_starting()).then(|| {
             self.stage = Stage::HandingOver { kill_at: self.last_moment(now) };
             Todo::HandOver { pid: self.pid }
         })

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The stages of a child that lives are those of [`Child`]. The child that a replacement begins with becomes a
-//! predecessor and serves on until the newest one is ready.
+//! predecessor and serves on until a later one is ready.
 
 mod serving;
 mod time;
@@ -151,19 +151,36 @@ impl Entry {
         None
     }
 
-    /// The newest child serves from now on, and those before it have to hand over.
+    /// A child serves from now on, and those before it have to hand over. It need not be the newest one: what it accepts is
+    /// its successor's later, whose time to get ready begins now.
     fn ready(&mut self, pid: i32, now: Instant) -> Vec<Todo> {
-        let starting = self.newest_mut().filter(|child| child.pid == pid);
-        let Some(child) = starting.filter(|child| matches!(child.stage, Stage::Starting { .. })) else {
+        let Some(child) = self.child_mut(pid).filter(|child| child.is_starting()) else {
             return Vec::new();
         };
         child.stage = Stage::Serving { since: now };
         self.settled = true;
-        self.trouble = None;
-        if self.has_serving_predecessor() {
+        let at = self.predecessors.iter().position(|child| child.pid == pid);
+        if at.is_none() {
+            self.trouble = None;
+        }
+        let before = at.unwrap_or(self.predecessors.len());
+        if self.predecessors[..before].iter().any(Child::is_serving) {
             self.forget_who_served();
         }
-        self.predecessors.iter_mut().filter_map(|child| child.hand_over(now)).collect()
+        let todos = self.predecessors[..before].iter_mut().filter_map(|child| child.hand_over(now)).collect();
+        self.starts_anew(now);
+        todos
+    }
+
+    /// Those that are not ready yet get the whole time for it.
+    pub(super) fn starts_anew(&mut self, now: Instant) {
+        let Self { life, predecessors, .. } = self;
+        let newest = if let Life::Living(child) = life { Some(child) } else { None };
+        for child in predecessors.iter_mut().chain(newest) {
+            if let Stage::Starting { since } = &mut child.stage {
+                *since = now;
+            }
+        }
     }
 
     fn exited(&mut self, pid: i32, exit: Exit, now: Instant, ends: bool) -> Option<Todo> {

@@ -139,3 +139,47 @@ fn a_thousand_idle_requesters_are_handed_over_and_none_is_closed() {
     assert_is_reply(&Requester::connect(&socket, Dialect::Line).ask("<9>"), "<9>");
     stage.daemon.stop();
 }
+
+#[test]
+fn requesters_that_are_still_on_their_way_to_a_child_that_is_replaced_itself_are_passed_on() {
+    let mut stage = OneHost::new("");
+    let mut requesters: Vec<Requester> = (0..1000).map(|_| stage.requester()).collect();
+    for (requester, number) in requesters.iter_mut().zip(0..) {
+        assert_is_reply(&requester.ask(&tag(number)), &tag(number));
+    }
+    for round in 1..=10 {
+        for _ in 0..3 {
+            stage.change();
+            stage.daemon.restart();
+        }
+        for (requester, number) in requesters.iter_mut().zip(1000 * round..) {
+            assert_is_reply(&requester.ask(&tag(number)), &tag(number));
+        }
+    }
+    stage.daemon.stop();
+}
+
+#[test]
+fn what_a_child_that_has_gone_handed_to_one_that_hangs_is_passed_on_to_the_next() {
+    let mut stage = OneHost::new("");
+    let mut requesters: Vec<Requester> = (0..200).map(|_| stage.requester()).collect();
+    let ask_all = |requesters: &mut Vec<Requester>, round: u64| {
+        for (requester, number) in requesters.iter_mut().zip(1000 * round..) {
+            assert_is_reply(&requester.ask(&tag(number)), &tag(number));
+        }
+    };
+    ask_all(&mut requesters, 0);
+    let first = stage.child();
+    first.signal(Signal::SIGSTOP);
+    stage.replace();
+    let second = stage.child();
+    second.signal(Signal::SIGSTOP);
+    first.signal(Signal::SIGCONT);
+    wait_until("the first child has handed over and gone", || (!first.is_alive()).then_some(()));
+    stage.replace();
+    second.signal(Signal::SIGCONT);
+    ask_all(&mut requesters, 1);
+    wait_until("the second child is gone", || (!second.is_alive()).then_some(()));
+    ask_all(&mut requesters, 2);
+    stage.daemon.stop();
+}

@@ -104,7 +104,6 @@ fn kind(descriptor: &str) -> String {
 #[test]
 fn signals_of_all_kinds_during_restarts_end_nobody_and_leave_nothing() {
     let stage = Stage::new();
-    stage.daemon.restart();
     let before = stage.daemon.settle();
     let (parent, children) = (stage.daemon.parent(), pids(&before));
     let child = Process(children["far"] as i32);
@@ -148,14 +147,13 @@ fn assert_child_has_no_more_than(child: Process, before: &[String]) {
 #[test]
 fn replaced_children_leave_nothing_in_the_parent() {
     let stage = Stage::new();
+    let (parent, parents) = (stage.daemon.parent(), quiet_descriptors(stage.daemon.parent()));
     let mut build = Build::This;
     let mut replace = || {
         build = build.other();
         stage.place.install(build);
         stage.daemon.restart_and_settle();
     };
-    replace();
-    let (parent, parents) = (stage.daemon.parent(), quiet_descriptors(stage.daemon.parent()));
     (0..10).for_each(|_| replace());
     assert_nothing_leaks("the parent", parent, &parents);
     assert_no_process_is_left_over(&stage);

@@ -85,6 +85,10 @@ impl Host {
         self.0.connects.load(SeqCst)
     }
 
+    pub(super) fn has_heard(&self, line: &str) -> bool {
+        self.0.lines.lock().unwrap().contains_key(line)
+    }
+
     /// How many requests came; each, but for `end`, must have come once.
     pub(super) fn each_once(&self) -> u64 {
         let lines = self.0.lines.lock().unwrap();

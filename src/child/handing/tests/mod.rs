@@ -2,6 +2,7 @@
 //! sockets: what their requesters and the host notice.
 
 mod house;
+mod reached;
 mod stored;
 mod storm;
 

@@ -56,6 +56,7 @@ fn the_store_is_free_while_the_old_child_still_owes_something_to_undeferred_requ
     house.host.wait_for_requests(before + 1);
     let _new = house.start(&[&old]);
     old.hand_over();
+    old.wait_until(|snapshot| snapshot.requesters == 1);
     // By the new child, which has the store for that.
     deferred.ask_until_tried();
     house.host.open_the_gate();
@@ -93,6 +94,7 @@ fn one_that_waits_longer_than_its_timeout_is_told_so_truly_and_is_never_stored()
     child.wait_until(|snapshot| snapshot.spool.depth == 0);
     let outcomes = child.snapshot().outcomes;
     assert!(outcomes.timeout >= 1 && outcomes.failed == 0, "{outcomes:?}");
+    assert!(!house.host.has_heard("one"), "the host has got what was to be repeated at will");
 }
 
 #[test]

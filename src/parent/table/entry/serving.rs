@@ -19,13 +19,6 @@ impl Entry {
         }
     }
 
-    pub(super) fn newest_mut(&mut self) -> Option<&mut Child> {
-        match &mut self.life {
-            Life::Living(child) => Some(child),
-            _ => None,
-        }
-    }
-
     /// Children before the newest one that still live, oldest first.
     pub(crate) fn predecessors(&self) -> &[Child] {
         &self.predecessors

@@ -84,9 +84,7 @@ impl Entry {
         for question in &mut self.questions {
             question.1 = now;
         }
-        if let Some(Stage::Starting { since }) = self.newest_mut().map(|child| &mut child.stage) {
-            *since = now;
-        }
+        self.starts_anew(now);
     }
 
     /// All children are to go, and the next one is not to come.

@@ -108,8 +108,8 @@ struct World {
     newest: BTreeMap<&'static str, i32>,
     watched: BTreeSet<&'static str>,
     totals: BTreeMap<&'static str, u64>,
-    /// Starting children that a restart has made useless: they alone may be killed at once.
-    useless: BTreeSet<i32>,
+    /// Children that were not the newest any more after a restart.
+    replaced: BTreeSet<i32>,
     broken: bool,
     stop: Option<Instant>,
     next_pid: i32,
@@ -136,7 +136,7 @@ impl World {
             newest: BTreeMap::new(),
             watched: BTreeSet::new(),
             totals: BTreeMap::new(),
-            useless: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             broken: false,
             stop: None,
             next_pid: 1,
@@ -209,17 +209,23 @@ impl World {
         self.processes.insert(pid, process);
         self.newest.insert(name, pid);
         self.apply(name, Event::Started { pid });
+        assert!(self.serving(name).is_none() || self.successors() <= AT_ONCE, "too many are started at once");
+    }
+
+    /// How many newest children are not ready while another one serves.
+    fn successors(&self) -> usize {
+        let newest = self.newest.values().map(|pid| &self.processes[pid]);
+        newest.filter(|each| each.starts() && self.serving(each.host).is_some()).count()
     }
 
     fn hand_over(&mut self, name: &str, pid: i32) {
-        let newest = self.newest.get(name).copied();
+        let mut later = self.processes.range(pid + 1..).filter(|(_, process)| process.host == name);
+        let has_successor = later.any(|(_, process)| process.ready);
         let process = self.processes.get_mut(&pid).unwrap();
-        assert!(process.ready, "nothing to hand over");
         match process.told {
             Told::Nothing => {
-                assert!(newest.is_some_and(|newest| newest != pid), "nobody to hand over to");
+                assert!(has_successor, "nobody is ready to take over");
                 process.told = Told::Go { until: self.now + DRAIN + GRACE };
-                assert!(self.processes[&newest.unwrap()].ready, "the successor is not ready");
             }
             Told::Go { until } => assert!(until > self.now, "told again after its time"),
             Told::Killed => panic!("told after it was killed"),
@@ -243,7 +249,7 @@ impl World {
         let allowed = match process.told {
             Told::Go { until } => until <= self.now,
             Told::Nothing if process.ready => false,
-            Told::Nothing => self.useless.contains(&pid) || (is_served && process.started + READY_WITHIN <= self.now),
+            Told::Nothing => is_served && process.started + READY_WITHIN <= self.now,
             Told::Killed => false,
         };
         assert!(allowed, "process {pid} of {name} was killed before its time: {process:?}");
@@ -315,7 +321,12 @@ impl World {
             return;
         };
         let process = self.processes.get_mut(&pid).unwrap();
-        process.ready |= process.starts();
+        if process.starts() {
+            process.ready = true;
+            // Its successor, if it has one, is to hurry from now on.
+            let later = self.processes.range_mut(pid + 1..).filter(|(_, each)| each.host == name && each.starts());
+            later.for_each(|(_, each)| each.started = self.now);
+        }
         self.apply(name, Event::Ready { pid });
     }
 
@@ -392,7 +403,7 @@ impl World {
         self.known.clone_from(&self.files);
         self.running = self.binary;
         for name in replaced {
-            self.useless.extend(self.newest.remove(name));
+            self.replaced.extend(self.newest.remove(name));
         }
         self.watched.clear();
         let actions = self.inherit();
@@ -404,7 +415,7 @@ impl World {
         }
         for (name, served) in NAMES.into_iter().zip(served).filter(|(name, _)| self.known.contains_key(name)) {
             assert_eq!(self.serving(name), served, "{name} lost who serves it");
-            let kept = newest.get(name).filter(|pid| !self.useless.contains(pid));
+            let kept = newest.get(name).filter(|pid| !self.replaced.contains(pid));
             assert!(kept.is_none() || self.newest.get(name) == kept, "{name} was replaced for nothing");
         }
     }
@@ -468,8 +479,6 @@ impl World {
             entry.state(self.now);
         }
         assert!(known.iter().eq(self.processes.keys()), "known {known:?}, living {:?}", self.processes);
-        let successors = self.processes.values().filter(|each| each.starts() && self.serving(each.host).is_some());
-        assert!(successors.count() <= AT_ONCE);
         self.check_nobody_is_late();
     }
 

@@ -208,15 +208,27 @@ fn a_stop_tells_all_children_and_gives_nobody_more_time_than_it_had() {
 }
 
 #[test]
-fn a_successor_that_is_replaced_before_it_was_ready_is_killed_and_who_serves_goes_on() {
+fn a_successor_that_is_replaced_before_it_was_heard_to_be_ready_may_have_accepted_requesters_and_hands_over_too() {
     let (table, now) = succeeding(None);
     let (mut table, actions) = restart(&table, 3, now);
-    let todos: Vec<_> = actions.into_iter().map(|action| action.todo).collect();
-    assert_eq!(todos, [Todo::Kill { pid: 20 }, Todo::Spawn]);
+    assert_eq!(only(&actions), Some(Todo::Spawn), "nobody is killed");
     table.apply(A, Event::Started { pid: 30 }, now);
     assert_eq!((table.get(A).unwrap().serving(), table.most_predecessors()), (Some(10), 2));
-    assert_eq!(table.apply(A, Event::Ready { pid: 20 }, now), [], "a killed child may not say so");
-    assert_eq!(only(&table.apply(A, Event::Ready { pid: 30 }, now)), Some(Todo::HandOver { pid: 10 }));
+    let todos: Vec<_> = table.apply(A, Event::Ready { pid: 30 }, now).into_iter().map(|action| action.todo).collect();
+    assert_eq!(todos, [Todo::HandOver { pid: 10 }, Todo::HandOver { pid: 20 }]);
+    assert_eq!(table.apply(A, Event::Ready { pid: 20 }, now), [], "that comes too late");
+    assert_eq!(table.get(A).unwrap().serving(), Some(30));
+}
+
+#[test]
+fn a_successor_that_is_replaced_and_heard_to_be_ready_then_serves_until_its_own_successor_is() {
+    let (table, now) = succeeding(None);
+    let (mut table, _) = restart(&table, 3, now);
+    table.apply(A, Event::Started { pid: 30 }, now);
+    assert_eq!(only(&table.apply(A, Event::Ready { pid: 20 }, now)), Some(Todo::HandOver { pid: 10 }));
+    assert_eq!(table.get(A).unwrap().serving(), Some(20));
+    assert_eq!(only(&table.apply(A, Event::Ready { pid: 30 }, now)), Some(Todo::HandOver { pid: 20 }));
+    assert_eq!(table.get(A).unwrap().serving(), Some(30));
 }
 
 #[test]

@@ -1,0 +1,400 @@
+//! A connection of one requester's own, as the dispatch sees it: what is to be written, what is owed, what is bound. Pure.
+//!
+//! Enters: the requests of its requester, bytes that the host sent. Leaves: pieces for the requester, as they come and of
+//! any size; whether the session is over, and whether the connection may serve another one. Promised: nothing that the
+//! host sends is held here; what was said on behalf of tieline itself is answered to nobody.
+//!
+//! ```text
+//! strict ──subscribed, or a reply that nobody asked for──▶ loose ──+RESET──▶ strict
+//!   └──────CLIENT REPLY, SYNC, bytes that are no reply───────┴──▶ raw
+//! ```
+//!
+//! *Strict*: each request owes one reply, push messages aside. *Loose*: replies can no longer be counted, and only the
+//! answer to `RESET` is looked for. *Raw*: nothing is looked at; the session ends with its requester.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::Outgoing;
+use crate::dialect::{Act, Binding, Dialect, Fed, ReplyFramer, Voice};
+use crate::work::RequesterId;
+
+/// A requester is read no further while so much of what it sent is still unsent (bytes).
+const UNSENT: usize = 256 * 1024;
+
+/// Bytes of a reply's beginning that are looked at.
+const HEAD: usize = 12;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Own {
+    /// What is to be written.
+    pub outgoing: Outgoing,
+    /// Whose it is; nobody's between two sessions.
+    pub requester: Option<RequesterId>,
+    /// Whether it is not read for now, because its requester does not read.
+    pub stalled: bool,
+    /// When it was last used.
+    pub used: Instant,
+    /// The protocol's version that it was told to speak.
+    pub voice: Voice,
+    /// The notes that it was given on behalf of a requester.
+    notes: Box<[u8]>,
+    mode: Mode,
+    framer: ReplyFramer,
+    /// How the reply begins that is coming.
+    head: ([u8; HEAD], usize),
+    /// Whether a reply has begun and not ended.
+    within: bool,
+    owed: VecDeque<Debt>,
+    /// How many of them are the requester's.
+    asked: usize,
+    binding: Binding,
+}
+
+/// How what the host sends is understood; see the head of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Strict,
+    Loose,
+    Raw,
+}
+
+/// A request that has not been answered.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    for_whom: Asker,
+    act: Act,
+    /// The position of the request.
+    start: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Requester,
+    /// Said by tieline itself; the answer is dropped.
+    Nobody,
+}
+
+/// So many bytes of what the host sent, and whether they are the requester's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// How many.
+    pub length: usize,
+    /// Whether the requester is given them.
+    pub passes: bool,
+    /// The voice that the requester speaks from now on, if they say so.
+    pub voice: Option<Voice>,
+    /// Whether a reply to the requester ends with them.
+    pub replies: bool,
+}
+
+/// What a session that broke owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// So many replies to requests that were sent, then so many to those of which not one byte was.
+    Replies(usize, usize),
+    /// The rest of a reply whose beginning has been passed on, or nothing that could be counted.
+    Untold,
+}
+
+impl Own {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(dialect: Dialect, now: Instant) -> Self {
+        Self {
+            outgoing: Outgoing::default(),
+            requester: None,
+            stalled: false,
+            used: now,
+            voice: Voice::default(),
+            notes: Box::default(),
+            mode: if dialect.counts_replies() { Mode::Strict } else { Mode::Raw },
+            framer: ReplyFramer::of_session(dialect),
+            head: ([0; HEAD], 0),
+            within: false,
+            owed: VecDeque::new(),
+            asked: 0,
+            binding: Binding::default(),
+        }
+    }
+
+    /// A session begins: with a greeting in tieline's own name, whose answers are dropped.
+    pub fn begin(&mut self, requester: RequesterId, dialect: Dialect, voice: Voice, notes: &[Box<[u8]>]) {
+        self.requester = Some(requester);
+        self.stalled = false;
+        if self.voice != voice
+            && let Some(hello) = dialect.hello(voice)
+        {
+            self.say(Act::Hello(voice), hello);
+        }
+        let told = notes.concat();
+        if !told.is_empty() && *told != *self.notes {
+            notes.iter().for_each(|note| self.say(Act::Plain, note));
+            self.notes = told.into();
+        }
+    }
+
+    /// Says something in tieline's own name; the answer is dropped.
+    pub fn say(&mut self, act: Act, request: &[u8]) {
+        let start = self.outgoing.append(request);
+        self.owed.push_back(Debt { for_whom: Asker::Nobody, act, start });
+    }
+
+    /// Sends a request of the requester.
+    pub fn send(&mut self, act: Act, request: &[u8]) {
+        let start = self.outgoing.append(request);
+        self.binding.sent(act);
+        match (self.mode, act) {
+            (Mode::Raw, _) => return,
+            (_, Act::Raw) => return self.loosen(Mode::Raw),
+            (_, Act::Subscribes) => return self.loosen(Mode::Loose),
+            (Mode::Loose, act) if act != Act::Reset => return,
+            _ => {}
+        }
+        self.owed.push_back(Debt { for_whom: Asker::Requester, act, start });
+        self.asked += 1;
+    }
+
+    /// Whether its requester may send more.
+    #[must_use]
+    pub fn takes_more(&self, window: usize) -> bool {
+        self.outgoing.unsent().len() < UNSENT && self.owed.len() < window && !self.is_ending()
+    }
+
+    /// How many replies its requester is owed, as far as they can be counted.
+    #[must_use]
+    pub fn owes(&self) -> usize {
+        self.asked
+    }
+
+    /// As [`Own::owes`], if it can be counted and no reply has been passed on in part only.
+    #[must_use]
+    pub fn counted(&self) -> Option<usize> {
+        (self.mode == Mode::Strict && !(self.within && self.asked == 0)).then_some(self.asked)
+    }
+
+    /// Whether its requester waits for a reply that may never come.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.mode != Mode::Strict || self.owed.iter().any(|debt| matches!(debt.act, Act::Waits | Act::Once))
+    }
+
+    /// Whether the session is over: nothing is owed, nothing is bound.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.mode == Mode::Strict && self.owed.is_empty() && !self.within && self.binding.is_free()
+    }
+
+    /// Whether the connection may serve another session. If so, it is nobody's now.
+    pub fn release(&mut self, now: Instant) -> bool {
+        self.used = now;
+        self.requester = None;
+        self.is_over() && self.binding.is_clean()
+    }
+
+    /// Looks at what the host sent, up to the end of a reply.
+    pub fn read(&mut self, bytes: &[u8]) -> Part {
+        let all = Part { length: bytes.len(), passes: true, voice: None, replies: false };
+        if self.mode == Mode::Raw {
+            return all;
+        }
+        match self.framer.feed(bytes) {
+            Fed::Partial => {
+                self.look(bytes);
+                Part { passes: self.passes(), ..all }
+            }
+            Fed::Complete(length) => {
+                self.look(&bytes[..length]);
+                self.within = false;
+                let passes = self.passes();
+                let voice = self.ended();
+                Part { length, passes, voice, replies: passes }
+            }
+            Fed::Malformed(_) | Fed::TooLarge => {
+                self.loosen(Mode::Raw);
+                all
+            }
+        }
+    }
+
+    /// What its requester is owed now that the connection has ended.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        let begun = self.within && self.passes();
+        if begun || self.mode != Mode::Strict {
+            return Loss::Untold;
+        }
+        let owed = self.owed.iter().filter(|debt| debt.for_whom == Asker::Requester);
+        let sent = owed.filter(|debt| debt.start < self.outgoing.position()).count();
+        Loss::Replies(sent, self.owes() - sent)
+    }
+
+    /// A request was sent after which it must be seen whether the session goes on.
+    fn is_ending(&self) -> bool {
+        self.owed.back().is_some_and(|debt| matches!(debt.act, Act::Reset | Act::Quit))
+    }
+
+    fn loosen(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.owed.clear();
+        self.asked = 0;
+    }
+
+    /// Keeps the beginning of a reply.
+    fn look(&mut self, bytes: &[u8]) {
+        if !self.within {
+            (self.within, self.head.1) = (!bytes.is_empty(), 0);
+        }
+        let (head, length) = &mut self.head;
+        let count = bytes.len().min(HEAD - *length);
+        head[*length..*length + count].copy_from_slice(&bytes[..count]);
+        *length += count;
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.head.0[..self.head.1]
+    }
+
+    fn is_push(&self) -> bool {
+        self.head().first() == Some(&b'>')
+    }
+
+    /// Whether the reply that is coming is its requester's.
+    fn passes(&self) -> bool {
+        let said = self.owed.front().is_some_and(|debt| debt.for_whom == Asker::Nobody);
+        !said || self.is_push()
+    }
+
+    /// A reply has ended. The voice that the requester has from now on, if that changes.
+    fn ended(&mut self) -> Option<Voice> {
+        if self.is_push() {
+            // A connection that gets such messages may get one at any time.
+            self.binding.sent(Act::Subscribes);
+            return None;
+        }
+        let was_reset = self.head() == b"+RESET\r\n";
+        if self.mode == Mode::Loose && !was_reset {
+            return None;
+        }
+        let Some(debt) = self.owed.pop_front() else {
+            self.binding.keep();
+            self.loosen(Mode::Loose);
+            return None;
+        };
+        self.asked -= usize::from(debt.for_whom == Asker::Requester);
+        let (head, length) = self.head;
+        self.binding.replied(debt.act, &head[..length]);
+        let voice = match debt.act {
+            Act::Reset if was_reset => Voice::Two,
+            Act::Hello(voice) if head[0] != b'-' && self.binding.is_free() => voice,
+            _ => return None,
+        };
+        (self.mode, self.voice) = (Mode::Strict, voice);
+        (debt.for_whom == Asker::Requester).then_some(voice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Own {
+        let mut own = Own::new(Dialect::Resp, Instant::now());
+        own.begin(RequesterId(1), Dialect::Resp, Voice::Two, &[]);
+        own
+    }
+
+    /// What passes of `bytes`, read in pieces of `size`.
+    fn passed(own: &mut Own, bytes: &str, size: usize) -> String {
+        let mut passed = Vec::new();
+        for mut piece in bytes.as_bytes().chunks(size) {
+            while !piece.is_empty() {
+                let part = own.read(piece);
+                let (now, later) = piece.split_at(part.length);
+                passed.extend_from_slice(if part.passes { now } else { b"" });
+                piece = later;
+            }
+        }
+        String::from_utf8(passed).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_over_when_its_transaction_has_ended_and_nothing_is_owed() {
+        for size in [1, 3, 100] {
+            let mut own = own();
+            own.send(Act::Multi, b"m");
+            own.send(Act::Plain, b"s");
+            own.send(Act::Exec, b"e");
+            let replies = "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n";
+            assert_eq!(passed(&mut own, &replies[..replies.len() - 1], size), replies[..replies.len() - 1]);
+            assert!(!own.is_over());
+            assert_eq!(passed(&mut own, "\n", size), "\n");
+            assert!(own.is_over() && own.release(Instant::now()), "and its connection is clean");
+        }
+    }
+
+    #[test]
+    fn what_tieline_said_itself_is_answered_to_nobody() {
+        for size in [1, 7, 100] {
+            let mut own = Own::new(Dialect::Resp, Instant::now());
+            own.begin(RequesterId(1), Dialect::Resp, Voice::Three, &[Box::from(*b"note")]);
+            own.send(Act::Waits, b"blpop");
+            assert_eq!(passed(&mut own, "%1\r\n+proto\r\n:3\r\n-ERR no notes\r\n", size), "");
+            assert!(!own.is_over());
+            assert_eq!(passed(&mut own, "_\r\n", size), "_\r\n");
+            assert!(own.is_over());
+            assert_eq!(own.voice, Voice::Three);
+        }
+    }
+
+    #[test]
+    fn push_messages_answer_nothing_and_leave_a_connection_that_nobody_else_gets() {
+        let mut own = own();
+        own.send(Act::Waits, b"blpop");
+        assert_eq!(passed(&mut own, ">1\r\n+invalidate\r\n", 2), ">1\r\n+invalidate\r\n");
+        assert_eq!(own.owes(), 1);
+        passed(&mut own, "$-1\r\n", 9);
+        assert!(own.is_over() && !own.release(Instant::now()));
+    }
+
+    #[test]
+    fn a_subscriber_is_bound_until_it_has_reset_its_connection() {
+        let mut own = own();
+        own.send(Act::Subscribes, b"subscribe");
+        own.send(Act::Plain, b"ping");
+        let messages =
+            "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+PONG\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$7\r\n+RESET\r\r\n";
+        assert_eq!(passed(&mut own, messages, 4), messages);
+        assert!(!own.is_over() && own.takes_more(1));
+        own.send(Act::Reset, b"reset");
+        assert!(!own.takes_more(9), "what follows waits for the end of the session");
+        passed(&mut own, messages, 4);
+        assert!(!own.is_over());
+        passed(&mut own, "+RESET\r\n", 4);
+        assert!(own.is_over() && !own.release(Instant::now()));
+    }
+
+    #[test]
+    fn what_is_no_reply_passes_and_the_session_lasts() {
+        let mut own = own();
+        own.send(Act::Plain, b"x");
+        assert_eq!(passed(&mut own, "?garbage\r\n+OK\r\n", 100), "?garbage\r\n+OK\r\n");
+        assert!(!own.is_over());
+        let mut own = self::own();
+        own.send(Act::Plain, b"x");
+        assert_eq!(passed(&mut own, "+OK\r\n+twice\r\n", 3), "+OK\r\n+twice\r\n");
+        assert!(!own.is_over(), "a reply that nobody asked for cannot be explained");
+    }
+
+    #[test]
+    fn a_loss_says_what_was_sent_and_what_was_not() {
+        let mut own = own();
+        own.send(Act::Multi, b"multi");
+        own.send(Act::Plain, b"set");
+        own.outgoing.wrote(3);
+        assert_eq!(own.loss(), Loss::Replies(1, 1));
+        passed(&mut own, "+O", 2);
+        assert_eq!(own.loss(), Loss::Untold, "a part of the reply has been passed on");
+    }
+}
