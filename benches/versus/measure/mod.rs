@@ -37,6 +37,10 @@ pub(crate) enum Measure {
     RequesterSyscalls,
     /// Proportional set size of the proxy's processes, in KiB.
     Memory,
+    /// The same for each host.
+    MemoryEach,
+    /// What belongs to these processes alone, in KiB.
+    Private,
     /// User memory per idle requester, in bytes.
     PerRequester,
     /// Until it was ready, in ms.
@@ -61,6 +65,8 @@ impl Measure {
             Self::Syscalls => "syscalls/request",
             Self::RequesterSyscalls => "syscalls/request, requester side",
             Self::Memory => "PSS KiB",
+            Self::MemoryEach => "PSS KiB per host",
+            Self::Private => "private KiB",
             Self::PerRequester => "bytes per idle requester",
             Self::Start => "start ms",
             Self::Others => "others' cores",

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::aim::Bound::AtMost;
-use crate::contender::{self, Contender, Redis, TIELINE, Tieline};
+use crate::contender::{self, Contender, Protocol, Redis, TIELINE, Tieline, haproxy, nutcracker, tieline};
 use crate::load::{Exchange, idle, resp};
 use crate::measure::{Measure, Sample, memory_kb, private_kb};
 use crate::plan::Plan;
@@ -45,18 +45,19 @@ fn sleepers(contender: &Contender, exchange: &Exchange) -> io::Result<Sample> {
     Ok(Sample::default().with(Measure::PerRequester, each).with(Measure::Memory, memory_kb(&contender.proxy())))
 }
 
-/// The processes of one host that has answered one request.
+/// The processes of one host that has answered one request, of one daemon alone: what it shares with others of its kind
+/// would be counted by its share.
 fn child(plan: &Plan, redis: &Redis) -> Table {
-    let mut table = Table::new("Memory of processes that have answered one request");
+    let (hosts, pids) = ([redis.address()], redis.pids());
+    let mut table = Table::new("Memory of the processes of one host, which has answered one request");
     for round in 0..plan.rounds.min(STARTS) {
-        for contender in contender::proxies_to(redis.address(), redis.pids()) {
-            if contender.name == TIELINE {
-                table.add("tieline, the child", round, || asked_once(&contender, 1));
-                table.add("tieline, the parent", round, || asked_once(&contender, 0));
-            } else if !contender.name.starts_with("tieline") {
-                table.add(&contender.name, round, || asked_once(&contender, 0));
-            }
+        let peers = [nutcracker(Protocol::Redis, &hosts, pids.clone()), haproxy(&hosts, pids.clone())];
+        for peer in peers.iter().flatten() {
+            table.add(&peer.name, round, || asked_once(peer, 0));
         }
+        let ours = tieline(TIELINE, &hosts, "resp", pids.clone());
+        table.add("tieline, the child", round, || asked_once(&ours, 1));
+        table.add("tieline, the parent", round, || asked_once(&ours, 0));
     }
     table.aim_of(Measure::Memory, "tieline, the child", AtMost(2048.0))
 }
@@ -67,7 +68,7 @@ fn asked_once(contender: &Contender, place: usize) -> io::Result<Sample> {
     idle(&contender.doors, 1)?[0].ask(&exchange.request, &exchange.reply, &mut [0; 256])?;
     let family = contender.proxy();
     let pid = family.get(place).ok_or_else(|| io::Error::other("there is no such process"))?;
-    Ok(Sample::default().with(Measure::Memory, memory_kb(&[*pid])))
+    Ok(Sample::default().with(Measure::Memory, memory_kb(&[*pid])).with(Measure::Private, private_kb(&[*pid])))
 }
 
 fn hosts(plan: &Plan, redis: &Redis) -> Table {
@@ -78,7 +79,8 @@ fn hosts(plan: &Plan, redis: &Redis) -> Table {
         }
     }
     let told = "Started is: READY=1 was said, which tieline says when each child is ready, or after 10 s.";
-    table.aim_of(Measure::Start, "200 hosts, start=boot", AtMost(1000.0)).note(told)
+    let table = table.aim_of(Measure::Start, "200 hosts, start=boot", AtMost(1000.0));
+    table.aim_of(Measure::MemoryEach, "200 hosts, start=boot", AtMost(2048.0)).note(told)
 }
 
 fn started(redis: &Redis, count: usize, start: &str) -> io::Result<Sample> {
@@ -87,5 +89,6 @@ fn started(redis: &Redis, count: usize, start: &str) -> io::Result<Sample> {
     let daemon = Tieline::start(&lines).map_err(io::Error::other)?;
     let memory = memory_kb(&daemon.running.family());
     let ready_ms = daemon.ready_after.as_secs_f64() * 1e3;
-    Ok(Sample::default().with(Measure::Start, ready_ms).with(Measure::Memory, memory))
+    let sample = Sample::default().with(Measure::Start, ready_ms).with(Measure::Memory, memory);
+    Ok(sample.with(Measure::MemoryEach, memory / count as f64))
 }
