@@ -1,6 +1,7 @@
 //! How fast tieline is beside its peers: `cargo bench --bench versus`.
 //!
-//! Enters: after `--`, names of workloads (all of them if there is none), `--rounds N`, `--seconds S`, `--list`. Leaves:
+//! Enters: after `--`, names of workloads (all of them if there is none), `--rounds N`, `--seconds S`, `--list`,
+//! and `--calm CORES`: each measurement then waits until others use fewer cores than that, and is repeated if they did not. Leaves:
 //! one table per workload on standard output, and whether the aims are reached; progress on standard error. Promised:
 //! everything that is compared is measured in the same run, in turns (A B C, A B C, …), by the same load; what is not
 //! installed is named and left out; a figure that could not be measured is shown as `-`, never guessed.

@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Of one measurement, the warming up not included.
     pub(crate) time: Duration,
+    /// Others may use so many cores: each measurement waits for that, and is repeated if it was not so.
+    pub(crate) calm: Option<f64>,
     names: Vec<String>,
 }
 
@@ -46,7 +48,8 @@ impl Plan {
     pub(crate) fn command(&self) -> String {
         let names = self.names.iter().map(|name| format!(" {name}")).collect::<String>();
         let (rounds, seconds) = (self.rounds, self.time.as_secs_f64());
-        format!("cargo bench --bench versus --{names} --rounds {rounds} --seconds {seconds}")
+        let calm = self.calm.map_or_else(String::new, |cores| format!(" --calm {cores}"));
+        format!("cargo bench --bench versus --{names} --rounds {rounds} --seconds {seconds}{calm}")
     }
 
     /// The load warms up for so long before it is measured.
@@ -55,12 +58,14 @@ impl Plan {
     }
 
     fn read(words: Vec<String>) -> Result<Self, String> {
-        let mut plan = Self { rounds: ROUNDS, time: Duration::from_secs_f64(SECONDS), names: Vec::new() };
+        let time = Duration::from_secs_f64(SECONDS);
+        let mut plan = Self { rounds: ROUNDS, time, calm: None, names: Vec::new() };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--rounds" => plan.rounds = number(&word, words.next())?,
                 "--seconds" => plan.time = seconds(number(&word, words.next())?)?,
+                "--calm" => plan.calm = Some(number(&word, words.next())?),
                 name if workload::ALL.iter().any(|workload| workload.name == name) => plan.names.push(word),
                 _ => return Err(format!("there is no workload and no option {word:?}")),
             }
@@ -88,7 +93,9 @@ fn list() {
 }
 
 fn quit(complaint: &str) -> ! {
-    eprintln!("{complaint}\n\nUsage: cargo bench --bench versus -- [--list] [--rounds N] [--seconds S] [WORKLOAD…]\n");
+    eprintln!(
+        "{complaint}\n\nUsage: cargo bench --bench versus -- [--list] [--rounds N] [--seconds S] [--calm CORES] [WORKLOAD…]\n"
+    );
     list();
     std::process::exit(64);
 }

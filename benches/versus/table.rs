@@ -8,7 +8,7 @@ use std::io;
 
 use crate::aim::{Aim, Bound};
 use crate::contender::{Contender, HAPROXY, NUTCRACKER, TIELINE};
-use crate::measure::{Measure, Sample, count_syscalls};
+use crate::measure::{Measure, Sample, calmly, count_syscalls};
 use crate::{machine, plan::Plan};
 
 /// System calls per request vary little: so many rounds are enough.
@@ -47,7 +47,7 @@ impl Table {
         let mut table = Self::new(title);
         for round in 0..plan.rounds {
             for contender in contenders {
-                table.add(&contender.name, round, || measure(contender));
+                table.add(&contender.name, round, || calmly(plan, || measure(contender)));
             }
         }
         table

@@ -4,12 +4,14 @@
 //! had is absent.
 
 mod accounts;
+mod calm;
 mod meter;
 mod syscalls;
 
 use std::collections::BTreeMap;
 
 pub(crate) use accounts::{memory_kb, private_kb};
+pub(crate) use calm::{calmly, wait_for_calm};
 pub(crate) use meter::Meter;
 pub(crate) use syscalls::count_syscalls;
 

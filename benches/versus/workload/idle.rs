@@ -6,7 +6,7 @@ use super::{load, saturated};
 use crate::aim::Bound::AtMost;
 use crate::contender::{Contender, Redis, TIELINE, tieline};
 use crate::load::{Load, idle, resp};
-use crate::measure::{Measure, Sample};
+use crate::measure::{Measure, Sample, calmly};
 use crate::plan::Plan;
 use crate::table::Table;
 
@@ -34,8 +34,8 @@ fn one(plan: &Plan, ours: &Contender, load: Load) -> Table {
         sample
     };
     for round in 0..plan.rounds {
-        table.add(NONE, round, || with(0));
-        table.add(MANY, round, || with(IDLE));
+        table.add(NONE, round, || calmly(plan, || with(0)));
+        table.add(MANY, round, || calmly(plan, || with(IDLE)));
     }
     table
 }

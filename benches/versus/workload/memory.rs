@@ -5,7 +5,7 @@ use std::io;
 use crate::aim::Bound::AtMost;
 use crate::contender::{self, Contender, Protocol, Redis, TIELINE, Tieline, haproxy, nutcracker, tieline};
 use crate::load::{Exchange, idle, resp};
-use crate::measure::{Measure, Sample, memory_kb, private_kb};
+use crate::measure::{Measure, Sample, memory_kb, private_kb, wait_for_calm};
 use crate::plan::Plan;
 use crate::table::Table;
 
@@ -75,7 +75,10 @@ fn hosts(plan: &Plan, redis: &Redis) -> Table {
     let mut table = Table::new("Starting many hosts, and the memory of all processes together");
     for round in 0..plan.rounds.min(STARTS) {
         for (count, start) in [(200, "boot"), (1000, "boot"), (1000, "demand")] {
-            table.add(&format!("{count} hosts, start={start}"), round, || started(redis, count, start));
+            table.add(&format!("{count} hosts, start={start}"), round, || {
+                wait_for_calm(plan);
+                started(redis, count, start)
+            });
         }
     }
     let told = "Started is: READY=1 was said, which tieline says when each child is ready, or after 10 s.";

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::load;
 use crate::contender::{Contender, Door, Redis, Tieline, free_port, wait_until};
 use crate::load::{paced, resp};
-use crate::measure::{Meter, Sample};
+use crate::measure::{Meter, Sample, wait_for_calm};
 use crate::plan::Plan;
 use crate::table::Table;
 
@@ -29,6 +29,7 @@ pub(crate) fn run(plan: &Plan) -> Vec<Table> {
     for round in 0..plan.rounds {
         for (window, per_second) in CASES {
             let stored = (per_second * (plan.time + plan.warm_up()).as_secs_f64()) as u64;
+            wait_for_calm(plan);
             let mut both = Both::start(window, stored);
             let name = format!("replay_window={window}");
             table.add(&format!("{name}, while it replays"), round, || both.during(plan));
