@@ -14,9 +14,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::report::{Report, Told};
 use super::serve::Order;
 use super::tally::Tally;
-use super::worker::{Report, Stage, Told};
+use super::worker::Stage;
 use crate::config::Start;
 use crate::heritage::{Heritage, ToChild, ToParent};
 use crate::logging;

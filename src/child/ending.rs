@@ -6,9 +6,10 @@
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
+use super::bells::Bell;
 use super::dispatch::Dispatch;
 use super::spooler::Spooler;
-use super::worker::{Bell, Stage, Worker};
+use super::worker::{Stage, Worker};
 
 /// Waits until nobody is owed anything, the store is closed, and the connections are handed over. `arrivals`: ends when
 /// no other worker has deferred requesters for this one any more.

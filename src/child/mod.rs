@@ -7,10 +7,12 @@
 //! [`dispatch`] decides; [`worker`] carries its decisions to the sockets; `serve` assembles both into event loops;
 //! `control` talks to the parent; [`handing`] is how sockets go to the successor, and `ending` what the end waits for.
 
+pub mod bells;
 mod control;
 pub mod dispatch;
 mod ending;
 pub mod handing;
+pub mod report;
 mod serve;
 mod share;
 pub mod spooler;

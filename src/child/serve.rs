@@ -18,8 +18,9 @@ use tokio::task::LocalSet;
 
 use super::dispatch::Dispatch;
 use super::handing::{self, Arrival, Inlet, Outlet};
+use super::report::{Report, Told};
 use super::spooler::{self, Spooler, ToolResult};
-use super::worker::{Report, Told, Worker};
+use super::worker::Worker;
 use super::{ChildError, control, ending, share};
 use crate::config::HostSettings;
 use crate::heritage::Heritage;

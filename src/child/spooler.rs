@@ -16,8 +16,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::bells::Bell;
 use super::dispatch::{Errand, StoreAnswer};
-use super::worker::{Bell, Worker};
+use super::worker::Worker;
 use crate::config::HostSettings;
 use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::{Answer, Done, Keeper, Outcome, Question, Tool};

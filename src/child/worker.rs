@@ -8,61 +8,22 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::dispatch::{Dispatch, Numbers};
+use super::bells::{Bell, Bells};
+use super::dispatch::Dispatch;
 use super::handing::Outlet;
+use super::report::{Report, Told};
 use super::spooler::Spooler;
-use super::tally::Tally;
-use crate::pool::{self, open::Opener};
+use crate::pool::open::Opener;
 use crate::requester::Standing;
-use crate::snapshot::SpoolNumbers;
 use crate::system::stream::WriteHalf;
 use crate::work::{ConnectionId, RequesterId};
 
 /// Bytes that are read at once from any socket. One buffer serves all sockets of a worker, for nothing stays in it.
 const SCRATCH: usize = 64 * 1024;
-
-/// What a worker reports to the child's own task.
-#[derive(Debug, Clone)]
-pub enum Report {
-    /// How the host stands for a worker.
-    Reach {
-        /// Which worker.
-        worker: usize,
-        /// How.
-        standing: pool::Standing,
-        /// Why.
-        reason: String,
-    },
-    /// Whether stored requests wait to be replayed.
-    Backlog(bool),
-    /// A worker has done all that it had to do, and these are its last numbers.
-    Ended(Box<Told>),
-}
-
-/// A worker's numbers.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// Which worker.
-    pub worker: usize,
-    /// Its numbers of the moment.
-    pub numbers: Numbers,
-    /// What it has counted.
-    pub tally: Tally,
-    /// How the host stands for it.
-    pub standing: pool::Standing,
-    /// Why.
-    pub reason: String,
-    /// How long until it tries the host again.
-    pub next_attempt: Option<Duration>,
-    /// How often it has tried.
-    pub attempts: u64,
-    /// The store's numbers, if this worker has it.
-    pub spool: Option<SpoolNumbers>,
-}
 
 /// How far a worker is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,56 +56,11 @@ pub struct Worker {
     reports: UnboundedSender<Report>,
 }
 
-/// Wakers of the tasks that there is one of each.
-#[derive(Debug, Default)]
-pub struct Bells {
-    /// Opens connections.
-    pub connector: Bell,
-    /// Opens connections for sessions.
-    pub sessions: Bell,
-    /// Calls [`Dispatch::expire`].
-    pub timer: Bell,
-    /// Accept or take over requesters.
-    pub acceptors: RefCell<Vec<Rc<Bell>>>,
-    /// Waits for the last requester to leave.
-    pub emptied: Bell,
-    /// Waits until no deferred requester needs the store.
-    pub calm: Bell,
-    /// Waits for the last connection to be let go.
-    pub parted: Bell,
-}
-
-/// Wakes one task; rung before the task waits, it does not wait.
-#[derive(Debug, Default)]
-pub struct Bell {
-    waker: RefCell<Option<Waker>>,
-    rung: Cell<bool>,
-}
-
 /// The way to one requester.
 #[derive(Debug)]
 struct Line {
     write: WriteHalf,
     session: Option<Waker>,
-}
-
-impl Bell {
-    /// Wakes the task.
-    pub fn ring(&self) {
-        self.rung.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    /// Ready once the bell has been rung since the last time that it was ready.
-    pub fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.rung.take() {
-            return Poll::Ready(());
-        }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
-        Poll::Pending
-    }
 }
 
 impl Worker {

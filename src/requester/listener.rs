@@ -15,7 +15,8 @@ use tracing::warn;
 use super::Rights;
 use super::session::Session;
 use super::turned_away::TurnedAway;
-use crate::child::worker::{Bell, Worker};
+use crate::child::bells::Bell;
+use crate::child::worker::Worker;
 use crate::heritage::ListenerKind;
 use crate::system::stream::Stream;
 

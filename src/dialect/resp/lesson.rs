@@ -28,6 +28,9 @@ const LONGEST: usize = 32;
 pub struct Lesson {
     /// By name in upper case; `CONTAINER SUBCOMMAND` for subcommands.
     acts: HashMap<Box<str>, Act>,
+    /// For each length of a name's first word: with which letters there are some, as bits. Nearly every request is told
+    /// from those above by this alone.
+    initials: [u32; LONGEST + 1],
 }
 
 impl Lesson {
@@ -35,7 +38,7 @@ impl Lesson {
     #[must_use]
     pub fn read(reply: &[u8]) -> Option<Self> {
         let Value::Array(entries) = Value::read(reply)? else { return None };
-        let mut lesson = Self { acts: HashMap::new() };
+        let mut lesson = Self { acts: HashMap::new(), initials: [0; LONGEST + 1] };
         entries.iter().for_each(|entry| lesson.learn(entry));
         (!lesson.acts.is_empty()).then_some(lesson)
     }
@@ -44,12 +47,18 @@ impl Lesson {
     #[must_use]
     pub fn wish(&self, request: &[u8]) -> Wish {
         let mut words = Words::of(request);
-        let Some(name) = words.next().and_then(upper) else { return Wish::Forward };
+        let Some(name) = words.next().filter(|name| self.may_know(name)).and_then(upper) else {
+            return Wish::Forward;
+        };
         let found = self.acts.get_key_value(name.as_str()).or_else(|| {
             let subcommand = words.next().and_then(upper)?;
             self.acts.get_key_value(format!("{name} {subcommand}").as_str())
         });
         found.map_or(Wish::Forward, |(name, act)| Wish::Session { command: Cow::Owned(name.to_string()), act: *act })
+    }
+
+    fn may_know(&self, name: &[u8]) -> bool {
+        self.initials.get(name.len()).is_some_and(|initials| initials & initial(name) != 0)
     }
 
     fn learn(&mut self, entry: &Value<'_>) {
@@ -61,12 +70,20 @@ impl Lesson {
             && !commands::is_known(command, subcommand)
             && let Some(name) = upper(&[command, subcommand.unwrap_or_default()].join(&b' '))
         {
+            if let Some(initials) = self.initials.get_mut(command.len()) {
+                *initials |= initial(command);
+            }
             self.acts.insert(name.trim_end().into(), act);
         }
         if let Some(Value::Array(subcommands)) = fields.get(9) {
             subcommands.iter().for_each(|entry| self.learn(entry));
         }
     }
+}
+
+/// The bit of a name's first letter, whatever its case.
+fn initial(name: &[u8]) -> u32 {
+    name.first().map_or(0, |byte| 1 << (byte & 0x1f))
 }
 
 /// What a command with these flags does to its connection, as far as it must be feared.

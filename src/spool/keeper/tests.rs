@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::super::store::Pending;
 use super::*;
 
 /// A shelf that says what it is asked, and waits in each append until it is let go.
