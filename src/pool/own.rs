@@ -46,6 +46,8 @@ pub struct Own {
     head: ([u8; HEAD], usize),
     /// Whether a reply has begun and not ended.
     within: bool,
+    /// Whether its requester sends no more, and may be owed something that cannot be counted.
+    listens: bool,
     owed: VecDeque<Debt>,
     /// How many of them are the requester's.
     asked: usize,
@@ -113,6 +115,7 @@ impl Own {
             framer: ReplyFramer::of_session(dialect),
             head: ([0; HEAD], 0),
             within: false,
+            listens: false,
             owed: VecDeque::new(),
             asked: 0,
             binding: Binding::default(),
@@ -165,7 +168,12 @@ impl Own {
     /// How many replies its requester is owed, as far as they can be counted.
     #[must_use]
     pub fn owes(&self) -> usize {
-        self.asked
+        self.asked + usize::from(self.listens)
+    }
+
+    /// Its requester sends no more. What can be counted it is still owed; what cannot, it may be.
+    pub fn listens_on(&mut self) {
+        self.listens = self.mode != Mode::Strict;
     }
 
     /// As [`Own::owes`], if it can be counted and no reply has been passed on in part only.
@@ -196,7 +204,7 @@ impl Own {
     /// Looks at what the host sent, up to the end of a reply.
     pub fn read(&mut self, bytes: &[u8]) -> Part {
         let all = Part { length: bytes.len(), passes: true, voice: None, replies: false };
-        if self.mode == Mode::Raw {
+        if self.mode == Mode::Raw && self.owed.is_empty() {
             return all;
         }
         match self.framer.feed(bytes) {
@@ -213,6 +221,7 @@ impl Own {
             }
             Fed::Malformed(_) | Fed::TooLarge => {
                 self.loosen(Mode::Raw);
+                self.owed.clear();
                 all
             }
         }
@@ -227,7 +236,7 @@ impl Own {
         }
         let owed = self.owed.iter().filter(|debt| debt.for_whom == Asker::Requester);
         let sent = owed.filter(|debt| debt.start < self.outgoing.position()).count();
-        Loss::Replies(sent, self.owes() - sent)
+        Loss::Replies(sent, self.asked - sent)
     }
 
     /// A request was sent after which it must be seen whether the session goes on.
@@ -235,9 +244,10 @@ impl Own {
         self.owed.back().is_some_and(|debt| matches!(debt.act, Act::Reset | Act::Quit))
     }
 
+    /// Replies are counted no longer, but for those to what tieline said itself, which all come before the requester's.
     fn loosen(&mut self, mode: Mode) {
         self.mode = mode;
-        self.owed.clear();
+        self.owed.retain(|debt| debt.for_whom == Asker::Nobody);
         self.asked = 0;
     }
 
@@ -274,7 +284,7 @@ impl Own {
             return None;
         }
         let was_reset = self.head() == b"+RESET\r\n";
-        if self.mode == Mode::Loose && !was_reset {
+        if self.mode != Mode::Strict && !was_reset && self.passes() {
             return None;
         }
         let Some(debt) = self.owed.pop_front() else {
@@ -290,7 +300,10 @@ impl Own {
             Act::Hello(voice) if head[0] != b'-' && self.binding.is_free() => voice,
             _ => return None,
         };
-        (self.mode, self.voice) = (Mode::Strict, voice);
+        self.voice = voice;
+        if debt.act == Act::Reset {
+            self.mode = Mode::Strict;
+        }
         (debt.for_whom == Asker::Requester).then_some(voice)
     }
 }
@@ -345,6 +358,21 @@ mod tests {
             assert_eq!(passed(&mut own, "_\r\n", size), "_\r\n");
             assert!(own.is_over());
             assert_eq!(own.voice, Voice::Three);
+        }
+    }
+
+    #[test]
+    fn what_tieline_said_itself_is_answered_to_nobody_even_if_replies_are_counted_no_longer() {
+        let said = "%1\r\n+proto\r\n:3\r\n+OK\r\n";
+        for (act, told) in [(Act::Subscribes, ">3\r\n+subscribe\r\n+a\r\n:1\r\n+PONG\r\n"), (Act::Raw, "?any\nthing")] {
+            for size in [1, 7, 100] {
+                let mut own = Own::new(Dialect::Resp, Instant::now());
+                own.begin(RequesterId(1), Dialect::Resp, Voice::Three, &[Box::from(*b"note")]);
+                own.send(act, b"subscribe");
+                assert_eq!(passed(&mut own, said, size), "");
+                assert_eq!(passed(&mut own, told, size), told);
+                assert!(!own.is_over());
+            }
         }
     }
 

@@ -76,6 +76,17 @@ impl Intake {
         Ok(())
     }
 
+    /// Takes freshly read bytes of which nobody wants to know where requests end, and gives all that there are to `taker`.
+    pub fn pass(&mut self, fresh: &[u8], taker: impl FnOnce(&[u8])) {
+        self.fed = 0;
+        let mut held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return taker(fresh);
+        }
+        held.extend_from_slice(fresh);
+        taker(&held);
+    }
+
     /// Whether the beginning of a request waits for its end.
     #[must_use]
     pub fn is_within_request(&self) -> bool {

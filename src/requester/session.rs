@@ -174,6 +174,10 @@ impl Session {
         let (requester, intake) = (self.requester, &mut self.intake);
         self.worker.with(|dispatch| {
             let now = Instant::now();
+            if dispatch.relays(requester) {
+                intake.pass(bytes, |bytes| dispatch.relay(requester, bytes));
+                return dispatch.within_request(requester, false, now);
+            }
             let dialect = dispatch.host().dialect;
             let taken = intake.take(bytes, &mut |request| one_request(dispatch, requester, dialect, request, now));
             dispatch.end_run(now);
@@ -197,6 +201,7 @@ impl Session {
         self.ended = true;
         let within = self.intake.is_within_request();
         self.worker.with(|dispatch| {
+            dispatch.listens_on(self.requester);
             if within {
                 dispatch.refuse(self.requester, "the request ended before it was complete");
             }
@@ -212,7 +217,8 @@ impl Session {
             let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            if self.read.is_hung_up() {
+            let is_over = self.worker.look(|dispatch| dispatch.has_heard_all(self.requester, Instant::now()));
+            if is_over || self.read.is_hung_up() {
                 return Poll::Ready(());
             }
         }

@@ -15,6 +15,7 @@ pub(crate) struct Redis {
     process: Child,
     port: u16,
     dir: TempDir,
+    options: Vec<String>,
 }
 
 impl Redis {
@@ -35,19 +36,9 @@ impl Redis {
     pub(crate) fn start_with(port_option: &str, more: &[&str]) -> Self {
         loop {
             let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
-            let process = Command::new("redis-server")
-                .args([port_option, &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-                .args(["--appendonly", "no", "--daemonize", "no", "--protected-mode", "no"])
-                .args(["--maxclients", "4000"])
-                .args(more)
-                .arg("--dir")
-                .arg(dir.path())
-                .arg("--unixsocket")
-                .arg(dir.path().join("redis.sock"))
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("redis-server is needed: run ./test, or `apt-get install redis-server redis-tools`");
-            let mut redis = Self { process, port, dir };
+            let first = [port_option.to_owned(), port.to_string()].into_iter();
+            let options: Vec<String> = first.chain(more.iter().map(|&option| option.to_owned())).collect();
+            let mut redis = Self { process: spawn(&options, dir.path()), port, dir, options };
             if redis.answers() {
                 return redis;
             }
@@ -61,6 +52,16 @@ impl Redis {
 
     pub(crate) fn signal(&self, signal: Signal) {
         Process(self.process.id() as i32).signal(signal);
+    }
+
+    /// Kills it, and starts it again, empty, at the same port.
+    pub(crate) fn kill_and_start_again(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it can be waited for");
+        wait_until("redis-server is there again", || {
+            self.process = spawn(&self.options, self.dir.path());
+            self.answers().then_some(())
+        });
     }
 
     /// A connection past the daemon; over a UNIX socket, so that it is told from the daemon's own.
@@ -93,6 +94,20 @@ impl Drop for Redis {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+fn spawn(options: &[String], dir: &Path) -> Child {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .args(["--protected-mode", "no", "--maxclients", "4000"])
+        .args(options)
+        .arg("--dir")
+        .arg(dir)
+        .arg("--unixsocket")
+        .arg(dir.join("redis.sock"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is needed: run ./test, or `apt-get install redis-server redis-tools`")
 }
 
 /// Runs a program to its end.

@@ -3,14 +3,18 @@
 //! A connection that breaks takes along what was bound to it: its requester is told what is owed, and closed. A requester
 //! that leaves takes its connection along.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Cost, Dispatch};
+use super::{Cost, Dispatch, Place};
 use crate::child::handing::Parcel;
-use crate::dialect::{Failure, Voice};
+use crate::dialect::{Act, Failure, Voice};
 use crate::pool::{Loss, Own};
 use crate::requester::{Account, Way};
-use crate::work::RequesterId;
+use crate::work::{RequesterId, key};
+
+/// A requester that sends no more is closed when its own connection has been silent for so long, if it cannot be counted
+/// what that owes it.
+const SILENCE: Duration = Duration::from_secs(2);
 
 impl Dispatch {
     /// What a successor must know of a requester to go on with it.
@@ -70,6 +74,38 @@ impl Dispatch {
     #[must_use]
     pub fn has_session(&self, requester: RequesterId) -> bool {
         self.account(requester).is_some_and(|account| account.way == Way::Own)
+    }
+
+    /// Whether a requester's bytes pass unseen, to a connection of its own.
+    #[must_use]
+    pub fn relays(&self, requester: RequesterId) -> bool {
+        !self.host.dialect.counts_replies() && self.has_session(requester)
+    }
+
+    /// Sends bytes on a requester's own connection, whatever they are.
+    pub fn relay(&mut self, requester: RequesterId, bytes: &[u8]) {
+        self.send_own(requester, Act::Plain, bytes);
+    }
+
+    /// A requester sends no more. If it cannot be counted what its own connection owes it, it is given what comes.
+    pub fn listens_on(&mut self, requester: RequesterId) {
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        if account.way == Way::Own
+            && let Some(connection) = account.bound
+            && let Some(Place::Own(own)) = self.slots.get_mut(connection.index())
+        {
+            own.listens_on();
+            account.in_flight = key(own.owes());
+        }
+    }
+
+    /// Whether a requester that sends no more has heard nothing over a connection of its own for so long that nothing
+    /// more will come, although nobody can know.
+    #[must_use]
+    pub fn has_heard_all(&self, requester: RequesterId, now: Instant) -> bool {
+        let Some(account) = self.account(requester).filter(|account| account.unread() == 0) else { return false };
+        let own = account.bound.and_then(|connection| self.own(connection));
+        own.is_some_and(|own| own.counted().is_none() && now.saturating_duration_since(own.used) >= SILENCE)
     }
 
     /// A connection of somebody's own has ended: what is owed is lost or unknown, and so is what was bound to it.

@@ -49,7 +49,7 @@ impl Dispatch {
     }
 
     /// Answers with a failure, if an answer is wanted at all.
-    fn decline(&mut self, requester: RequesterId, expect: Expect, failure: Failure, why: &str) {
+    pub(super) fn decline(&mut self, requester: RequesterId, expect: Expect, failure: Failure, why: &str) {
         match expect {
             Expect::Silence => self.tally.failed(failure),
             _ => self.answer(requester, failure, why),

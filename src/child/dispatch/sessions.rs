@@ -45,14 +45,18 @@ impl Dispatch {
         request: &[u8],
         now: Instant,
     ) {
-        let Some(account) = self.account_mut(requester) else { return };
+        let Some(account) = self.account(requester) else { return };
         match (account.way, act) {
             (Way::Own, _) => self.send_own(requester, act, request),
             (_, Act::Quit) => self.farewell(requester),
             (Way::Deferred, _) => self.refuse_session(requester, &command),
+            // It may be a value that stands behind an unknown command.
+            (Way::Turned, _) if !self.host.dialect.counts_replies() && !self.has_calmed_down(requester, now) => {
+                self.answer_turned(requester, request, now);
+            }
             (_, Act::Reset) => self.when_owed_nothing(requester, Pending::Reset, now),
             (Way::Turned, Act::Exec | Act::Discard) if is_transaction(account) => {
-                self.answer_turned(requester, now);
+                self.answer_turned(requester, request, now);
                 self.forgive(requester);
             }
             _ => {
@@ -71,7 +75,7 @@ impl Dispatch {
         match account.way {
             Way::Own => self.send_own(requester, Act::Hello(voice), request),
             Way::Deferred => self.refuse_session(requester, "HELLO"),
-            Way::Turned => self.answer_turned(requester, now),
+            Way::Turned => self.answer_turned(requester, request, now),
             _ if account.voice() == voice => self.request(requester, request, now),
             _ => self.when_owed_nothing(requester, Pending::Hello(voice, request.into()), now),
         }

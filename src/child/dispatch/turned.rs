@@ -21,7 +21,7 @@ impl Dispatch {
         match self.account(requester).map(|account| account.way) {
             Some(Way::Own) => self.send_own(requester, Act::Plain, request),
             Some(Way::Turned) if !self.has_calmed_down(requester, now) && !is_nothing(self, request) => {
-                self.answer_turned(requester, now);
+                self.answer_turned(requester, request, now);
             }
             Some(Way::Turned) => {
                 if self.has_calmed_down(requester, now) {
@@ -38,7 +38,7 @@ impl Dispatch {
         let Some(account) = self.account_mut(requester) else { return };
         let aside = account.aside_mut();
         aside.opening = None;
-        let Some(Pending::Session { command, act, .. }) = aside.pending.take() else { return };
+        let Some(Pending::Session { command, act, request }) = aside.pending.take() else { return };
         let transaction = act == Act::Multi;
         let has_followers = transaction || matches!(act, Act::Rules | Act::Raw);
         if has_followers {
@@ -48,15 +48,17 @@ impl Dispatch {
         } else {
             account.step_back();
         }
-        self.answer(requester, failure, why);
+        let expect = self.host.dialect.expect(&request);
+        self.decline(requester, expect, failure, why);
     }
 
-    pub(super) fn answer_turned(&mut self, requester: RequesterId, now: Instant) {
+    /// Answers a request as those before it, if it wants a reply.
+    pub(super) fn answer_turned(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
         let turned = self.account_mut(requester).and_then(|account| account.aside_mut().turned.as_mut());
         let Some(turned) = turned else { return };
         turned.last = now;
         let (failure, why) = (turned.failure, turned.why.clone());
-        self.answer(requester, failure, &why);
+        self.decline(requester, self.host.dialect.expect(request), failure, &why);
     }
 
     /// Whether a requester that was turned away must have noticed by now.

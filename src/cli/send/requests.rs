@@ -38,6 +38,11 @@ pub(super) enum Unfit {
         "memcached answers nothing to this, so that there would be nothing to wait for: leave `noreply` or `q` out"
     )]
     NoReply,
+    #[error(
+        "nothing tells where the answer to this ends, so that it cannot be waited for: give it to the host's socket \
+         itself, for instance with `nc -U`"
+    )]
+    Endless,
     #[error("the request is larger than this host's max_request of {max} bytes")]
     TooLarge { max: u64 },
 }
@@ -85,8 +90,12 @@ const NO_VALUE: &str = "its value is missing or too short; it follows the comman
 
 /// Checks that a request of `memcache` has a reply that can be waited for.
 fn with_reply(request: &[u8]) -> Result<(), Unfit> {
-    let is_silent = Dialect::Memcache.expect(request).is_run() || Dialect::Memcache.wish(request) == Wish::Quit;
-    if is_silent { Err(Unfit::NoReply) } else { Ok(()) }
+    match Dialect::Memcache.wish(request) {
+        _ if Dialect::Memcache.expect(request).is_run() => Err(Unfit::NoReply),
+        Wish::Quit => Err(Unfit::NoReply),
+        Wish::Session { .. } => Err(Unfit::Endless),
+        _ => Ok(()),
+    }
 }
 
 fn body(bytes: &[u8], max: u64) -> Result<Vec<u8>, Unfit> {
@@ -324,6 +333,9 @@ mod tests {
         assert_eq!(words(Dialect::Memcache, &["set k 0 0 1\r\nx"]).unwrap(), r"set k 0 0 1\r\nx\r\n");
         assert_eq!(words(Dialect::Memcache, &["get", "a", "b"]).unwrap(), r"get a b\r\n");
         assert_eq!(words(Dialect::Memcache, &["set k 0 0 1"]), Err(Unfit::Inline(NO_VALUE)));
+        for endless in ["watch", "lru_crawler metadump all", "stats cachedump 1 0", "nonsense"] {
+            assert_eq!(words(Dialect::Memcache, &[endless]), Err(Unfit::Endless));
+        }
         for silent in ["delete k noreply", "mg k q", "quit"] {
             assert_eq!(words(Dialect::Memcache, &[silent]), Err(Unfit::NoReply));
         }

@@ -8,13 +8,14 @@
 //!   anything in its requester's name, and shift everybody's replies.
 //! - **`noreply`** counts only where memcached looks for it; elsewhere it may or may not suppress the reply, depending
 //!   on the version.
-//! - **A session** is what several lines of which nothing is known beforehand need: `watch`, and `lru_crawler metadump`
-//!   and `mgdump`, after which memcached 1.6 lets lie what it has read already until more comes; `stats cachedump` and
-//!   `stats detail dump`, which print keys and prefixes as they are, and a key that was set in base64 may have line
-//!   breaks in it; `shutdown`, which ends the connection of everybody with nothing said; `refresh_certs`, whose
-//!   complaints are the TLS library's.
+//! - **A session**, a connection of the requester's own over which bytes pass unseen until it leaves, is given for several
+//!   lines of which nothing is known beforehand: `watch`, and `lru_crawler metadump` and `mgdump`, after which memcached
+//!   1.6 lets lie what it has read already until more comes; `stats cachedump` and `stats detail dump`, which print keys
+//!   and prefixes as they are, and a key that was set in base64 may have line breaks in it; `shutdown`, which ends the
+//!   connection of everybody with nothing said; `refresh_certs`, whose complaints are the TLS library's.
 //! - **What is not known here** needs a session too. It may be a newer memcached's command with a value behind it or with
-//!   a reply of several lines, either of which would be somebody else's trouble.
+//!   a reply of several lines, either of which would be somebody else's trouble. So if it is not given one, neither may
+//!   what stands behind it be sent: that is what tells [`Act::Raw`] from [`Act::Binds`].
 //! - **`verbosity`, `flush_all`, `cache_memlimit`, `slabs`, `lru`** and their kin change the whole host, from any
 //!   connection alike, with one line as their reply: they are sent on.
 //! - **`quit`** closes its requester; the host need not hear of it.
@@ -87,7 +88,8 @@ pub(in crate::dialect) fn wish(frame: &[u8]) -> Wish {
         b"stats" | b"lru_crawler" => by_subcommand(name, rest),
         b"quit" => Wish::Quit,
         [] | [_] => Wish::Forward,
-        _ => session(name, b""),
+        b"watch" | b"shutdown" | b"refresh_certs" => session(name, b"", Act::Binds),
+        _ => session(name, b"", Act::Raw),
     }
 }
 
@@ -143,21 +145,23 @@ fn unless_odd(name: &[u8], rest: &[u8], with_noreply: std::ops::RangeInclusive<u
     if !rest.ends_with(b" noreply") || is_key || with_noreply.contains(&words(rest).count()) {
         return Wish::Forward;
     }
-    session(name, NOREPLY)
+    session(name, NOREPLY, Act::Binds)
 }
 
 fn by_subcommand(name: &[u8], rest: &[u8]) -> Wish {
     let mut words = words(rest);
     match (words.next().unwrap_or_default(), words.next()) {
-        (sub @ (b"cachedump" | b"metadump" | b"mgdump"), _) | (sub @ b"detail", Some(b"dump")) => session(name, sub),
+        (sub @ (b"cachedump" | b"metadump" | b"mgdump"), _) | (sub @ b"detail", Some(b"dump")) => {
+            session(name, sub, Act::Binds)
+        }
         _ => Wish::Forward,
     }
 }
 
 /// A session, for a command with a name that is safe to print.
-fn session(name: &[u8], sub: &[u8]) -> Wish {
+fn session(name: &[u8], sub: &[u8], act: Act) -> Wish {
     let blank: &[u8] = if sub.is_empty() { b"" } else { b" " };
     let letters = name.iter().chain(blank).chain(sub).take(32);
     let safe = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
-    Wish::Session { command: letters.map(safe).collect::<String>().into(), act: Act::Raw }
+    Wish::Session { command: letters.map(safe).collect::<String>().into(), act }
 }

@@ -46,24 +46,6 @@ fn what_could_smuggle_commands_into_memcached_is_refused_and_its_requester_close
 }
 
 #[test]
-fn a_command_that_needs_a_session_is_refused_by_name_and_the_requester_goes_on() {
-    let (_memcached, daemon) = memcached_behind_a_socket();
-    let mut r = requester(&daemon);
-    for command in ["watch", "lru_crawler metadump all", "stats cachedump 1 1", "shutdown", "nonsense 5"] {
-        let reply = r.ask(command);
-        let name = command.split(' ').next().expect("a word");
-        assert!(reply.starts_with(&format!("CLIENT_ERROR con_refused {name}")), "{command}: {reply}");
-        converse(&mut r, &[("mn", "MN")]);
-    }
-    // In its place, also behind commands that are held back for a moment.
-    r.send("md missing q\r\nwatch\r\nmd missing q\r\nmn");
-    assert_eq!(r.reply(), "NF\r\n");
-    assert!(r.reply().starts_with("CLIENT_ERROR con_refused watch"));
-    assert_eq!([r.reply(), r.reply()], ["NF\r\n", "MN\r\n"]);
-    daemon.stop();
-}
-
-#[test]
 fn quit_closes_its_requester_after_all_it_is_owed() {
     let (_memcached, daemon) = memcached_behind_a_socket();
     let mut r = requester(&daemon);

@@ -3,6 +3,7 @@
 mod chaos;
 mod commands;
 mod failures;
+mod sessions;
 mod silent;
 mod tools;
 

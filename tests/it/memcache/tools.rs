@@ -56,6 +56,11 @@ fn tieline_send_speaks_memcache() {
     for words in [&["set", "k", "0", "0", "5"][..], &["delete", "k", "noreply"], &["get k\r\nget k"], &["quit"]] {
         assert_eq!(send(words).status.code(), Some(64), "{words:?}");
     }
-    assert_eq!(send(&["watch"]).status.code(), Some(64));
+    for words in [&["watch"][..], &["lru_crawler", "metadump", "all"], &["nonsense"]] {
+        let output = send(words);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{words:?}");
+        assert!(complaint.contains("nothing tells where the answer to this ends"), "{complaint}");
+    }
     daemon.stop();
 }

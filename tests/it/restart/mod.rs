@@ -14,6 +14,7 @@ mod moved;
 mod owed;
 mod reach;
 mod requests;
+mod sessions;
 mod signals;
 mod stage;
 mod storm;

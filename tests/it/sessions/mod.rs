@@ -1,8 +1,10 @@
 //! Sessions with a real Redis: what binds a connection has one of its own, and nobody else notices.
 
 mod bounds;
+mod chaos;
 mod ends;
 mod hosts;
+mod private;
 mod python;
 mod state;
 mod tools;
