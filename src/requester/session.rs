@@ -191,9 +191,9 @@ impl Session {
 
     /// The requester sends no more. Whether it still listens decides whether anything is owed.
     fn end_of_requests(&mut self) -> Read {
-        // The end of a TCP requester does not tell whether it still listens. One that waits without a deadline is gone,
-        // or else its connection would be kept for nobody.
-        let gone = self.read.is_tcp() && self.worker.look(|dispatch| dispatch.waits_without_end(self.requester));
+        // The end of a TCP requester does not tell whether it still listens. One that waits for a reply without a deadline
+        // is gone, or else its connection would be kept for nobody.
+        let gone = self.read.is_tcp() && self.worker.look(|dispatch| dispatch.waits_for_a_reply(self.requester));
         let outlives = |worker: &Worker| worker.with(|dispatch| dispatch.outlives_its_socket(self.requester));
         if gone || (self.read.is_hung_up() && !outlives(&self.worker)) {
             return Read::Done;

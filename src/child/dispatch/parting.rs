@@ -55,7 +55,7 @@ impl Dispatch {
 
     /// Ends the session of a requester that waits for a reply that may never come. Returns whether there was one.
     pub fn end_waiting(&mut self, requester: RequesterId, now: Instant) -> bool {
-        let waits = self.waits_without_end(requester);
+        let waits = self.own_of(requester).is_some_and(Own::waits);
         let connection = self.account(requester).and_then(|account| account.bound);
         if let Some(connection) = connection.filter(|_| waits) {
             self.broke(connection, "tieline stops", now);
@@ -63,11 +63,16 @@ impl Dispatch {
         waits
     }
 
-    /// Whether a requester that sends no more, and may be gone, waits for a reply that may never come.
+    /// Whether a requester that sends no more, and may be gone, waits for a reply that may never come. One that hears
+    /// what cannot be counted is no such: silence ends it.
     #[must_use]
-    pub fn waits_without_end(&self, requester: RequesterId) -> bool {
+    pub fn waits_for_a_reply(&self, requester: RequesterId) -> bool {
+        self.own_of(requester).is_some_and(|own| own.waits() && own.counted().is_some())
+    }
+
+    fn own_of(&self, requester: RequesterId) -> Option<&Own> {
         let bound = self.account(requester).filter(|account| account.way == Way::Own).and_then(|account| account.bound);
-        bound.and_then(|connection| self.own(connection)).is_some_and(Own::waits)
+        bound.and_then(|connection| self.own(connection))
     }
 
     /// Whether a requester has a connection of its own.

@@ -75,6 +75,23 @@ fn one_that_shuts_down_its_sending_side_is_given_what_it_waits_for_unless_it_clo
 }
 
 #[test]
+fn a_subscriber_that_shuts_down_its_sending_side_is_given_what_comes_and_is_closed_in_the_silence_after_it() {
+    let (redis, daemon) = cache("");
+    let mut other = requester(&daemon);
+    let mut one = requester(&daemon);
+    for line in ["SUBSCRIBE a", "UNSUBSCRIBE a", "ECHO hello", "SUBSCRIBE b"] {
+        send(&mut one, line);
+    }
+    one.half_close();
+    wait_until_there(&redis, " sub=1 ");
+    assert_eq!(ask(&mut other, "PUBLISH b x"), ":1\r\n");
+    let text = String::from_utf8_lossy(&one.rest()).into_owned();
+    assert!(text.contains("$5\r\nhello\r\n") && text.ends_with("$7\r\nmessage\r\n$1\r\nb\r\n$1\r\nx\r\n"), "{text}");
+    wait_until_gone(&redis, " sub=1 ");
+    daemon.stop();
+}
+
+#[test]
 fn a_session_whose_connection_breaks_says_so_and_is_closed() {
     let (redis, daemon) = cache("");
     let (mut one, mut waiting, mut subscriber) = (requester(&daemon), requester(&daemon), requester(&daemon));

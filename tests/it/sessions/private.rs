@@ -104,7 +104,7 @@ fn a_requester_that_says_hello_3_needs_no_password_of_its_own() {
     let mut subscriber = requester(&daemon);
     assert!(ask(&mut subscriber, "HELLO 3").starts_with("%7\r\n"));
     assert_eq!(ask(&mut subscriber, "CLIENT SETINFO LIB-NAME test"), "+OK\r\n");
-    send(&mut one, "BLPOP none 0");
+    assert_eq!(ask(&mut one, "MULTI"), "+OK\r\n");
     assert_eq!(ask(&mut subscriber, "SUBSCRIBE news"), ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
     assert_eq!(ask(&mut requester(&daemon), "PUBLISH news x"), ":1\r\n");
     assert_eq!(subscriber.reply(), ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::child::dispatch::Dispatch;
 use crate::config::{Address, HostSettings};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Wish};
 use crate::pool::{Flight, HOLD};
 use crate::work::{ConnectionId, RequesterId};
 
@@ -218,4 +218,29 @@ fn replies_within_a_run_may_come_before_its_end_was_sent_and_nothing_else_may() 
     replies(&mut d, c, "SERVER_ERROR object too large for cache|", now);
     assert_eq!(given(&mut d, r, now), "SERVER_ERROR object too large for cache|");
     assert!(d.received(c, b"END\r\n", now).is_err(), "the get was not sent yet");
+}
+
+#[test]
+fn a_value_behind_a_command_that_was_given_no_session_is_no_command_until_there_was_silence() {
+    let (mut d, now) = dispatch();
+    d.host.sessions = 1;
+    let (holder, r) = (d.join(), d.join());
+    let say = |d: &mut Dispatch, requester, line: &str, at| match Dialect::Memcache.wish(line.as_bytes()) {
+        Wish::Session { command, act } => d.session(requester, command, act, line.as_bytes(), at),
+        _ => d.request(requester, line.as_bytes(), at),
+    };
+    say(&mut d, holder, "watch\r\n", now);
+    say(&mut d, r, "store k 20\r\n", now);
+    d.leave(holder);
+    let own = d.next_opening().unwrap();
+    d.opening_failed(own, "nobody waits for it", now);
+    for value in ["shutdown\r\n", "whatever\r\n", "flush_all\r\n", "delete k noreply\r\n"] {
+        say(&mut d, r, value, now);
+    }
+    assert_eq!(d.next_opening(), None, "a session is free again, and the value wants none");
+    assert_eq!(given(&mut d, r, now).matches("SERVER_ERROR con_busy ").count(), 4, "what has no reply is counted");
+    let c = open(&mut d, now);
+    assert_eq!(sent(&mut d, c, now), "");
+    say(&mut d, r, "get k\r\n", now + Duration::from_secs(1));
+    assert_eq!(sent(&mut d, c, now), "get k|");
 }
