@@ -2,6 +2,7 @@
 //!
 //! Enters: the arguments. Leaves: a plan. Promised: an unknown word ends the program with the list of those that are known.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::workload::{self, Workload};
@@ -18,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     /// Others may use so many cores: each measurement waits for that, and is repeated if it was not so.
     pub(crate) calm: Option<f64>,
+    /// So long that was waited for.
+    pub(crate) waited: Cell<Duration>,
     names: Vec<String>,
 }
 
@@ -59,7 +62,7 @@ impl Plan {
 
     fn read(words: Vec<String>) -> Result<Self, String> {
         let time = Duration::from_secs_f64(SECONDS);
-        let mut plan = Self { rounds: ROUNDS, time, calm: None, names: Vec::new() };
+        let mut plan = Self { rounds: ROUNDS, time, calm: None, waited: Cell::default(), names: Vec::new() };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {

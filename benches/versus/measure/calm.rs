@@ -10,13 +10,14 @@ use super::{Measure, Sample, accounts};
 use crate::plan::Plan;
 
 /// What others have disturbed is measured so often at most.
-const TRIES: usize = 5;
+const TRIES: usize = 3;
 
 /// One look takes so long. The kernel counts in hundredths of a second.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Who is built beside us is ready after this time.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// So long is waited for one measurement, and for all of a run together: who never rests cannot be waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ALL_PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 /// Waits for calm, measures, and does so again if it was disturbed.
 pub(crate) fn calmly(plan: &Plan, measure: impl Fn() -> io::Result<Sample>) -> io::Result<Sample> {
@@ -36,9 +37,11 @@ pub(crate) fn calmly(plan: &Plan, measure: impl Fn() -> io::Result<Sample>) -> i
 pub(crate) fn wait_for_calm(plan: &Plan) {
     let Some(cores) = plan.calm else { return };
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE && busy() >= cores {
+    let patience = PATIENCE.min(ALL_PATIENCE.saturating_sub(plan.waited.get()));
+    while begun.elapsed() < patience && busy() >= cores {
         std::thread::sleep(LOOK);
     }
+    plan.waited.set(plan.waited.get() + begun.elapsed());
 }
 
 fn busy() -> f64 {
