@@ -73,11 +73,6 @@ impl<T> Relays<T> {
         std::mem::take(&mut self.failed)
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.failed.is_empty()
-    }
-
     /// When the first one must not wait any longer.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.iter().map(|relay| relay.until).min()

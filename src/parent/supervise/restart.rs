@@ -1,7 +1,7 @@
 //! A restart: rehearsed, prepared, and then the next image goes on in the same process.
 //!
 //! ```text
-//! Idle ── asked for ──▶ Rehearsing ── fit ──▶ Pausing ── nobody waits for an answer ──▶ exec
+//! Idle ── asked for ──▶ Rehearsing ── fit ──▶ Pausing ── everybody is answered ─────▶ exec
 //!   ▲                       │                    │                                        │
 //!   └──── complaint ────────┴──── a stop ────────┘◀──────────── complaint ────────────────┘
 //! ```
@@ -27,11 +27,6 @@ use crate::parent::status::{RestartFault, RestartStatus};
 use crate::parent::table::HostId;
 use crate::system::binary::BinaryId;
 use crate::system::reexec::{become_image, in_memory};
-
-/// The others can be asked again by the next image.
-fn is_person(who: &Wants) -> bool {
-    matches!(who, Wants::Requester { .. })
-}
 
 /// Children of one host that still hand over, at most: a further restart waits for them, lest a service that is restarted
 /// without a pause collects processes.
@@ -153,7 +148,8 @@ impl Parent {
                 }
                 false
             }
-            Step::Pausing { desk, .. } => desk.is_some() && self.relays.is_empty() && !self.questions.any(is_person),
+            // It comes back once every conversation has its answer.
+            Step::Pausing { desk, .. } => desk.is_some(),
         }
     }
 
