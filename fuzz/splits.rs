@@ -36,6 +36,16 @@ pub fn replies(dialect: Dialect, data: &[u8], with: impl FnMut(&[u8])) {
     frames(data, framer, with);
 }
 
+/// As [`replies`], on a connection of one's own, where no reply is too large; the first byte says nothing then.
+pub fn session_replies(dialect: Dialect, data: &[u8], with: impl FnMut(&[u8])) {
+    let framer = |_| {
+        let mut framer = ReplyFramer::of_session(dialect);
+        move |bytes: &[u8]| framer.feed(bytes)
+    };
+    let [_, data @ ..] = data else { return };
+    frames(&[&[0], data].concat(), framer, with);
+}
+
 fn frames<F: FnMut(&[u8]) -> Fed>(data: &[u8], new: impl Fn(u64) -> F, mut with: impl FnMut(&[u8])) {
     let [max, piece, bytes @ ..] = data else { return };
     let max = if *max == 0 { HUGE } else { u64::from(*max) };
