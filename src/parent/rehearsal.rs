@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -116,9 +116,10 @@ impl Rehearsal {
         (!self.overdue).then_some(self.until)
     }
 
+    /// Ends it, and whatever it has started.
     pub(super) fn kill(&self) {
         if self.exit.is_none()
-            && let Err(error) = kill(self.pid, Signal::SIGKILL)
+            && let Err(error) = killpg(self.pid, Signal::SIGKILL)
         {
             tracing::error!("cannot end the rehearsal, process {}: {error}", self.pid);
         }
@@ -126,7 +127,9 @@ impl Rehearsal {
 
     /// What came of it, once it is over: the version that is fit.
     pub(super) fn verdict(&self) -> Option<Result<String, Complaint>> {
-        let (exit, said) = (self.exit?, self.said.as_deref()?.trim());
+        // Something that it left behind may hold the pipe for ever.
+        let said = self.said.as_deref().or_else(|| self.overdue.then_some(""));
+        let (exit, said) = (self.exit?, said?.trim());
         // Whoever tells it says again who speaks.
         let said = said.strip_prefix("tieline: ").unwrap_or(said);
         let fit = said.lines().next_back().and_then(|line| line.strip_prefix(FIT));
@@ -134,9 +137,7 @@ impl Rehearsal {
         Some(match (exit, fit) {
             _ if self.overdue => {
                 let within = WITHIN.as_secs();
-                Err(Complaint::about_binary(format!(
-                    "the rehearsal of {binary} was not over after {within} s and was killed"
-                )))
+                Err(Complaint::about_binary(format!("the rehearsal of {binary} was not over after {within} s")))
             }
             (Exit::Code(0), Some(version)) => Ok(version.to_owned()),
             (Exit::Code(code), _) if code == i32::from(exit::CONFIG) => {

@@ -101,6 +101,19 @@ fn a_build_whose_rehearsal_does_not_end() {
     trial.works_again();
 }
 
+/// What the rehearsal left behind holds the pipe in which its last words would come.
+#[test]
+fn a_rehearsal_that_leaves_a_process_behind() {
+    let mut trial = Trial::new();
+    trial.stage.place.install_file(|new| {
+        fs::write(new, "#!/bin/sh\nsleep 20 &\nexit 0\n")?;
+        fs::set_permissions(new, Permissions::from_mode(0o755))
+    });
+    trial.fails_with(&["the rehearsal of"]);
+    trial.stage.place.install(Build::Next);
+    trial.works_again();
+}
+
 /// The build takes over, but its children never serve: those of before serve on, and status says why.
 fn children_fail(mood: &str, reason: &str) {
     let mut trial = Trial::new();
