@@ -21,11 +21,20 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use super::reexec;
 use crate::heritage::CONTROL_FD;
 
-/// What systemd tells the parent and no child may answer for.
-const PARENTS_OWN: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+/// What the parent is told, by systemd or by the image before it, and no child may answer for.
+const PARENTS_OWN: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "FDSTORE",
+    reexec::VARIABLE,
+];
 
 /// The image of the process that looks at it, proc(5). It stays what it was when its file is replaced or removed.
 const OWN_IMAGE: &str = "/proc/self/exe";
