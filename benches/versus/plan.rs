@@ -22,6 +22,9 @@ pub(crate) struct Plan {
     /// So long that was waited for.
     pub(crate) waited: Cell<Duration>,
     names: Vec<String>,
+    /// Only tables and only contenders in whose name this stands; all if it is empty.
+    table: String,
+    contenders: Vec<String>,
 }
 
 impl Plan {
@@ -47,12 +50,22 @@ impl Plan {
         workload::ALL.iter().filter(wanted)
     }
 
+    pub(crate) fn wants_table(&self, title: &str) -> bool {
+        title.contains(&self.table)
+    }
+
+    pub(crate) fn wants_contender(&self, name: &str) -> bool {
+        self.contenders.is_empty() || self.contenders.iter().any(|wanted| name.contains(wanted))
+    }
+
     /// The words that say this again.
     pub(crate) fn command(&self) -> String {
         let names = self.names.iter().map(|name| format!(" {name}")).collect::<String>();
         let (rounds, seconds) = (self.rounds, self.time.as_secs_f64());
         let calm = self.calm.map_or_else(String::new, |cores| format!(" --calm {cores}"));
-        format!("cargo bench --bench versus --{names} --rounds {rounds} --seconds {seconds}{calm}")
+        let table = if self.table.is_empty() { String::new() } else { format!(" --table {:?}", self.table) };
+        let contenders = self.contenders.iter().map(|name| format!(" --contender {name:?}")).collect::<String>();
+        format!("cargo bench --bench versus --{names} --rounds {rounds} --seconds {seconds}{calm}{table}{contenders}")
     }
 
     /// The load warms up for so long before it is measured.
@@ -62,13 +75,15 @@ impl Plan {
 
     fn read(words: Vec<String>) -> Result<Self, String> {
         let time = Duration::from_secs_f64(SECONDS);
-        let mut plan = Self { rounds: ROUNDS, time, calm: None, waited: Cell::default(), names: Vec::new() };
+        let mut plan = Self { rounds: ROUNDS, time, calm: None, waited: Cell::default(), names: Vec::new(), table: String::new(), contenders: Vec::new() };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--rounds" => plan.rounds = number(&word, words.next())?,
                 "--seconds" => plan.time = seconds(number(&word, words.next())?)?,
                 "--calm" => plan.calm = Some(number(&word, words.next())?),
+                "--table" => plan.table = text(&word, words.next())?,
+                "--contender" => plan.contenders.push(text(&word, words.next())?),
                 name if workload::ALL.iter().any(|workload| workload.name == name) => plan.names.push(word),
                 _ => return Err(format!("there is no workload and no option {word:?}")),
             }
@@ -84,6 +99,10 @@ fn number<T: std::str::FromStr>(option: &str, word: Option<String>) -> Result<T,
     word.and_then(|word| word.parse().ok()).ok_or_else(|| format!("{option} needs a number"))
 }
 
+fn text(option: &str, word: Option<String>) -> Result<String, String> {
+    word.ok_or_else(|| format!("{option} needs a text"))
+}
+
 fn seconds(number: f64) -> Result<Duration, String> {
     let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time >= Duration::from_millis(100));
     time.ok_or_else(|| "--seconds needs a number from 0.1 on".to_owned())
@@ -97,7 +116,8 @@ fn list() {
 
 fn quit(complaint: &str) -> ! {
     eprintln!(
-        "{complaint}\n\nUsage: cargo bench --bench versus -- [--list] [--rounds N] [--seconds S] [--calm CORES] [WORKLOAD…]\n"
+        "{complaint}\n\nUsage: cargo bench --bench versus -- [--list] [--rounds N] [--seconds S] [--calm CORES] [--table TEXT] \
+         [--contender TEXT] [WORKLOAD…]\n"
     );
     list();
     std::process::exit(64);

@@ -44,9 +44,11 @@ impl Table {
         contenders: &[Contender],
         measure: impl Fn(&Contender) -> io::Result<Sample>,
     ) -> Self {
+        let title = title.into();
+        let rounds = if plan.wants_table(&title) { plan.rounds } else { 0 };
         let mut table = Self::new(title);
-        for round in 0..plan.rounds {
-            for contender in contenders {
+        for round in 0..rounds {
+            for contender in contenders.iter().filter(|contender| plan.wants_contender(&contender.name)) {
                 table.add(&contender.name, round, || calmly(plan, || measure(contender)));
             }
         }
@@ -133,6 +135,9 @@ impl Table {
     }
 
     pub(crate) fn print(&self) {
+        if self.rows.is_empty() {
+            return;
+        }
         println!("\n## {}\n", self.title);
         let samples = self.rows.iter().flat_map(|row| &row.samples);
         let columns: BTreeSet<Measure> = samples.flat_map(Sample::measures).collect();

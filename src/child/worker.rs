@@ -136,10 +136,7 @@ impl Worker {
 
     /// The successor has a requester's socket now: ours is only dropped. The session ends after this.
     pub fn let_go(&self, requester: RequesterId) {
-        let line = self.requesters.borrow_mut().get_mut(requester.index()).and_then(Option::take);
-        if let Some(line) = line {
-            line.write.forget();
-        }
+        drop(self.requesters.borrow_mut().get_mut(requester.index()).and_then(Option::take));
     }
 
     /// A connection's task has ended.

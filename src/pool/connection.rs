@@ -53,7 +53,7 @@ pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[
 
 fn serve(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
     let (read, write) = stream.into_split();
-    let (worker, write) = (Rc::clone(worker), Some(write));
+    let worker = Rc::clone(worker);
     tokio::task::spawn_local(Exchange { worker, connection, read, write, berth: Berth::default() });
 }
 
@@ -62,8 +62,7 @@ struct Exchange {
     worker: Rc<Worker>,
     connection: ConnectionId,
     read: ReadHalf,
-    /// None only when the successor has the socket.
-    write: Option<WriteHalf>,
+    write: WriteHalf,
     berth: Berth,
 }
 
@@ -97,10 +96,8 @@ impl Exchange {
             return Poll::Ready(());
         }
         let (Some(outlet), Some(parcel)) = (self.worker.outlet(), parcel) else { return Poll::Ready(()) };
-        if ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), &[])).is_ok()
-            && let Some(write) = self.write.take()
-        {
-            write.forget();
+        if ready!(self.berth.poll_send(outlet, cx, &parcel, self.read.as_fd(), &[])).is_err() {
+            debug!("nobody takes over an idle connection; closed");
         }
         Poll::Ready(())
     }
@@ -125,8 +122,7 @@ impl Exchange {
     }
 
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<String> {
-        let (worker, connection) = (&self.worker, self.connection);
-        let Some(write) = &mut self.write else { return Poll::Pending };
+        let (worker, connection, write) = (&self.worker, self.connection, &mut self.write);
         loop {
             let written = worker.with(|dispatch| {
                 let bytes = dispatch.outgoing(connection);

@@ -156,7 +156,7 @@ impl Opener {
         let plan = self.greet.borrow_mut().plan(&self.host).map_err(files)?;
         let mut stream = match &self.host.address {
             Address::Tcp { host, port } if self.host.tls => self.open_tls(host, *port, stage).await?,
-            Address::Tcp { host, port } => Stream::Tcp(open_tcp(host, *port).await?),
+            Address::Tcp { host, port } => open_plain(host, *port).await?,
             Address::Unix { path } => open_unix(path).await?,
         };
         stage.set(Stage::Greet);
@@ -191,8 +191,13 @@ impl Opener {
 }
 
 async fn open_unix(path: &Path) -> Result<Stream, ConnectError> {
-    let opened = UnixStream::connect(path).await;
-    opened.map(Stream::Unix).map_err(|error| ConnectError::Connect { at: path.display().to_string(), error })
+    let opened = UnixStream::connect(path).await.and_then(Stream::unix);
+    opened.map_err(|error| ConnectError::Connect { at: path.display().to_string(), error })
+}
+
+async fn open_plain(host: &str, port: u16) -> Result<Stream, ConnectError> {
+    let failure = |error| ConnectError::Connect { at: format!("{host}:{port}"), error };
+    Stream::tcp(open_tcp(host, port).await?).map_err(failure)
 }
 
 async fn open_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
 
 use super::Rights;
@@ -18,20 +17,17 @@ use super::turned_away::TurnedAway;
 use crate::child::bells::Bell;
 use crate::child::worker::Worker;
 use crate::heritage::ListenerKind;
-use crate::system::stream::Stream;
+use crate::system::stream::{Acceptor, Stream};
 
 /// How long accepting pauses after an error, which is nearly always a lack of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A listener that was inherited.
+/// A listener in an event loop.
 #[derive(Debug)]
-pub enum Listener {
-    /// `NAME.sock`.
-    Unix(UnixListener),
-    /// The loopback listener of `listen=`.
-    Tcp(TcpListener),
-    /// `NAME.deferred.sock`.
-    Deferred(UnixListener),
+pub struct Listener {
+    acceptor: Acceptor,
+    /// Whether its requesters' requests are deferred ones.
+    deferred: bool,
 }
 
 /// A listener as it was inherited, not yet in any event loop.
@@ -75,33 +71,18 @@ impl Listener {
     /// # Errors
     /// Those of the event loop.
     pub fn adopt(inherited: Inherited) -> io::Result<Self> {
-        match inherited {
-            Inherited::Unix(listener) => {
+        let (deferred, is_tcp) = (matches!(inherited, Inherited::Deferred(_)), matches!(inherited, Inherited::Tcp(_)));
+        let listener: OwnedFd = match inherited {
+            Inherited::Unix(listener) | Inherited::Deferred(listener) => {
                 listener.set_nonblocking(true)?;
-                UnixListener::from_std(listener).map(Self::Unix)
-            }
-            Inherited::Deferred(listener) => {
-                listener.set_nonblocking(true)?;
-                UnixListener::from_std(listener).map(Self::Deferred)
+                listener.into()
             }
             Inherited::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                TcpListener::from_std(listener).map(Self::Tcp)
+                listener.into()
             }
-        }
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        match self {
-            Self::Unix(listener) | Self::Deferred(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream))
-            }
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| {
-                // A reply must not wait for the next one. The socket works without, only slower.
-                drop(stream.set_nodelay(true));
-                Stream::Tcp(stream)
-            }),
-        }
+        };
+        Ok(Self { acceptor: Acceptor::new(listener, is_tcp)?, deferred })
     }
 }
 
@@ -120,7 +101,7 @@ pub async fn accept(worker: Rc<Worker>, listener: Listener) {
         match next {
             Next::Accepted(stream) => match rights.check(&stream, Instant::now()) {
                 Ok(()) => {
-                    let session = Session::new(&worker, stream, matches!(listener, Listener::Deferred(_)));
+                    let session = Session::new(&worker, stream, listener.deferred);
                     tokio::task::spawn_local(session);
                 }
                 Err(why) => turned_away.tell(&worker, stream, &why),
@@ -148,5 +129,5 @@ fn poll_next(worker: &Worker, listener: &Listener, bell: &Bell, cx: &mut Context
     if worker.look(|dispatch| dispatch.requesters() >= dispatch.host().requesters as usize) {
         return Poll::Pending;
     }
-    listener.poll_accept(cx).map(|accepted| accepted.map_or_else(Next::Failed, Next::Accepted))
+    listener.acceptor.poll_accept(cx).map(|accepted| accepted.map_or_else(Next::Failed, Next::Accepted))
 }

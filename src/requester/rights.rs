@@ -96,10 +96,7 @@ pub fn may_come(allow: &[Allowed], stream: &Stream) -> bool {
 
 /// Who somebody is; nobody can tell who comes over TCP.
 fn known(stream: &Stream) -> Option<Peer> {
-    match stream {
-        Stream::Unix(socket) => peer(socket).ok(),
-        Stream::Tcp(_) | Stream::Tls(_) => None,
-    }
+    peer(&stream.as_unix()?).ok()
 }
 
 fn admits(allow: &[Allowed], peer: &Peer) -> bool {
@@ -129,7 +126,7 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (unix, _other) = tokio::net::UnixStream::pair().unwrap();
-            let (socket, unix) = (Stream::Tcp(socket), Stream::Unix(unix));
+            let (socket, unix) = (Stream::tcp(socket).unwrap(), Stream::unix(unix).unwrap());
             let me = [Allowed::User(nix::unistd::geteuid().as_raw())];
             assert!(may_come(&me, &unix) && !may_come(&me, &socket));
             assert!(may_come(&[], &socket), "everybody may");

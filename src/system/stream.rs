@@ -1,11 +1,11 @@
 //! One face for the sockets that carry requests and replies: UNIX, TCP, and TLS over TCP.
 //!
-//! Enters: an open socket. Leaves: its two halves, and bytes. Promised: a read goes through tokio's `poll_read`, which
-//! learns from a short read that the socket is empty and saves the second `recv`.
+//! Enters: an open socket. Leaves: its two halves, and bytes. UNIX and TCP sockets are in `plain`, where a read or a write
+//! costs one system call, and listeners in `acceptor`.
 //!
 //! A TLS socket may hold bytes that were read and decrypted already, and bytes that were taken and not yet sent: it is
 //! read until it is pending, and flushed when there is nothing more to write. For the others a flush costs nothing.
-#![expect(unsafe_code, reason = "lending the descriptor of a socket that two halves share")]
+#![expect(unsafe_code, reason = "descriptors that an event loop watches, and that two halves share")]
 
 use std::cell::RefCell;
 use std::io;
@@ -16,20 +16,23 @@ use std::task::{Context, Poll};
 
 use nix::sys::socket::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::{TcpStream, UnixStream};
 
+pub use self::acceptor::Acceptor;
+pub use self::plain::Plain;
+use self::plain::Socket;
 pub use self::tls::{Tls, Transport, transport};
 use super::handover;
 
+mod acceptor;
+mod plain;
 mod tls;
 
 /// An open socket.
 #[derive(Debug)]
 pub enum Stream {
-    /// A UNIX socket.
-    Unix(UnixStream),
-    /// A TCP socket.
-    Tcp(TcpStream),
+    /// A UNIX or TCP socket.
+    Plain(Plain),
     /// TLS over TCP; boxed, as it is ten times the size of the others.
     Tls(Box<Tls>),
 }
@@ -37,21 +40,17 @@ pub enum Stream {
 /// The half that is read.
 #[derive(Debug)]
 pub enum ReadHalf {
-    /// Of a UNIX socket.
-    Unix(unix::OwnedReadHalf),
-    /// Of a TCP socket.
-    Tcp(tcp::OwnedReadHalf),
+    /// Of a UNIX or TCP socket.
+    Plain(Rc<Plain>),
     /// Of a TLS socket.
     Tls(Shared),
 }
 
-/// The half that is written.
+/// The half that is written. It is dropped without a word: the socket is closed with its other half.
 #[derive(Debug)]
 pub enum WriteHalf {
-    /// Of a UNIX socket.
-    Unix(unix::OwnedWriteHalf),
-    /// Of a TCP socket.
-    Tcp(tcp::OwnedWriteHalf),
+    /// Of a UNIX or TCP socket.
+    Plain(Rc<Plain>),
     /// Of a TLS socket.
     Tls(Shared),
 }
@@ -76,36 +75,49 @@ impl Shared {
 }
 
 impl Stream {
+    /// A UNIX socket of the current event loop.
+    ///
+    /// # Errors
+    /// Those of the event loop.
+    pub fn unix(socket: UnixStream) -> io::Result<Self> {
+        Plain::new(Socket::Unix(socket.into_std()?)).map(Self::Plain)
+    }
+
+    /// A TCP socket of the current event loop.
+    ///
+    /// # Errors
+    /// Those of the event loop.
+    pub fn tcp(socket: TcpStream) -> io::Result<Self> {
+        Plain::new(Socket::Tcp(socket.into_std()?)).map(Self::Plain)
+    }
+
     /// Takes a socket that another process had into the current event loop; `None` if it is no connected socket of a
     /// kind that is known here.
     #[must_use]
     pub fn adopt(socket: OwnedFd) -> Option<Self> {
-        match handover::stream_family(socket.as_fd())? {
+        let socket = match handover::stream_family(socket.as_fd())? {
             AddressFamily::Unix => {
                 let stream = std::os::unix::net::UnixStream::from(socket);
                 stream.set_nonblocking(true).ok()?;
-                UnixStream::from_std(stream).ok().map(Self::Unix)
+                Socket::Unix(stream)
             }
             AddressFamily::Inet | AddressFamily::Inet6 => {
                 let stream = std::net::TcpStream::from(socket);
                 stream.set_nonblocking(true).ok()?;
-                TcpStream::from_std(stream).ok().map(Self::Tcp)
+                Socket::Tcp(stream)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Plain::new(socket).map(Self::Plain).ok()
     }
 
     /// Takes the two halves apart.
     #[must_use]
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         match self {
-            Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
-            }
-            Self::Tcp(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            Self::Plain(plain) => {
+                let shared = Rc::new(plain);
+                (ReadHalf::Plain(Rc::clone(&shared)), WriteHalf::Plain(shared))
             }
             Self::Tls(tls) => {
                 let shared = Shared::new(*tls);
@@ -114,82 +126,74 @@ impl Stream {
         }
     }
 
-    /// Whether its bytes are those on the wire, so that another process can go on with it. What TLS knows cannot be
-    /// handed over.
+    /// The descriptor, if this is a UNIX socket.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        !matches!(self, Self::Tls(_))
-    }
-
-    fn plain(&mut self) -> Result<Pin<&mut dyn Socket>, &mut Tls> {
+    pub fn as_unix(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Unix(stream) => Ok(Pin::new(stream)),
-            Self::Tcp(stream) => Ok(Pin::new(stream)),
-            Self::Tls(tls) => Err(tls),
+            Self::Plain(plain) if !plain.is_tcp() => Some(plain.as_fd()),
+            _ => None,
         }
     }
 }
 
-/// Whatever is read and written as it is.
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-
-impl Socket for UnixStream {}
-impl Socket for TcpStream {}
-
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.plain() {
-            Ok(socket) => socket.poll_read(cx, buffer),
-            Err(tls) => tls.poll_read(cx, buffer),
+        match &mut *self {
+            Self::Plain(plain) => {
+                plain.poll_read(cx, buffer.initialize_unfilled()).map_ok(|count| buffer.advance(count))
+            }
+            Self::Tls(tls) => tls.poll_read(cx, buffer),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.plain() {
-            Ok(socket) => socket.poll_write(cx, bytes),
-            Err(tls) => tls.poll_write(cx, bytes),
+        match &mut *self {
+            Self::Plain(plain) => plain.poll_write(cx, bytes),
+            Self::Tls(tls) => tls.poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.plain() {
-            Ok(socket) => socket.poll_flush(cx),
-            Err(tls) => tls.poll_flush(cx),
+        match &mut *self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.plain() {
-            Ok(socket) => socket.poll_shutdown(cx),
-            Err(tls) => tls.poll_shutdown(cx),
+        match &mut *self {
+            Self::Plain(plain) => Poll::Ready(plain.shutdown()),
+            Self::Tls(tls) => tls.poll_shutdown(cx),
         }
     }
 }
 
 impl ReadHalf {
     /// Reads what there is into `buffer`; `Ok(0)` is the end.
+    #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        let polled = match self {
-            Self::Unix(half) => Pin::new(half).poll_read(cx, &mut buffer),
-            Self::Tcp(half) => Pin::new(half).poll_read(cx, &mut buffer),
-            Self::Tls(shared) => shared.tls.borrow_mut().poll_read(cx, &mut buffer),
-        };
-        polled.map_ok(|()| buffer.filled().len())
+        match self {
+            Self::Plain(plain) => plain.poll_read(cx, buffer),
+            Self::Tls(shared) => {
+                let mut buffer = ReadBuf::new(buffer);
+                shared.tls.borrow_mut().poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+            }
+        }
     }
 
     /// Whether this is a TCP socket.
     #[must_use]
     pub fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Plain(plain) if plain.is_tcp())
     }
 
-    /// As [`Stream::is_plain`].
+    /// Whether its bytes are those on the wire, so that another process can go on with it. What TLS knows cannot be
+    /// handed over.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !matches!(self, Self::Tls(_))
+        matches!(self, Self::Plain(_))
     }
 
     /// Whether the other side has closed the socket altogether, not only its sending direction.
@@ -205,32 +209,21 @@ impl ReadHalf {
 impl AsFd for ReadHalf {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Unix(half) => half.as_ref().as_fd(),
-            Self::Tcp(half) => half.as_ref().as_fd(),
+            Self::Plain(plain) => plain.as_fd(),
             Self::Tls(shared) => shared.fd(),
         }
     }
 }
 
 impl WriteHalf {
-    /// Drops this half without ending the sending direction: somebody else has the socket now.
-    pub fn forget(self) {
-        match self {
-            Self::Unix(half) => half.forget(),
-            Self::Tcp(half) => half.forget(),
-            // Nobody can have it, so that its end is to be told.
-            Self::Tls(_) => {}
-        }
-    }
-
     /// Writes what the socket takes at once; `WouldBlock` if it takes nothing.
     ///
     /// # Errors
     /// Those of write(2).
+    #[inline]
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(half) => half.try_write(bytes),
-            Self::Tcp(half) => half.try_write(bytes),
+            Self::Plain(plain) => plain.try_write(bytes),
             Self::Tls(shared) => shared.tls.borrow_mut().try_write(bytes),
         }
     }
@@ -238,8 +231,7 @@ impl WriteHalf {
     /// Writes, or wakes the task when the socket takes bytes again.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Unix(half) => Pin::new(half).poll_write(cx, bytes),
-            Self::Tcp(half) => Pin::new(half).poll_write(cx, bytes),
+            Self::Plain(plain) => plain.poll_write(cx, bytes),
             Self::Tls(shared) => shared.tls.borrow_mut().poll_write(cx, bytes),
         }
     }
@@ -247,16 +239,15 @@ impl WriteHalf {
     /// Sends what was taken by earlier writes and is not on its way yet; only TLS keeps anything.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Unix(_) | Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Tls(shared) => shared.tls.borrow_mut().poll_flush(cx),
         }
     }
 
-    /// Wakes the task when the socket takes bytes again.
+    /// Wakes the task when the socket takes bytes that it has refused.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Unix(half) => half.as_ref().poll_write_ready(cx),
-            Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
+            Self::Plain(plain) => plain.poll_write_ready(cx),
             Self::Tls(shared) => shared.tls.borrow().socket().poll_write_ready(cx),
         }
     }
@@ -264,8 +255,7 @@ impl WriteHalf {
     /// Ends the sending direction.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
-            Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Plain(plain) => Poll::Ready(plain.shutdown()),
             Self::Tls(shared) => shared.tls.borrow_mut().poll_shutdown(cx),
         }
     }

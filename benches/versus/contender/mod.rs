@@ -23,7 +23,7 @@ pub(crate) use memcached::Memcached;
 pub(crate) use nutcracker::{Protocol, nutcracker};
 pub(crate) use redis::Redis;
 pub(crate) use running::Running;
-pub(crate) use tieline::{Tieline, tieline, try_tieline};
+pub(crate) use tieline::{Tieline, tieline, try_build, try_tieline};
 
 /// Names that aims refer to.
 pub(crate) const TIELINE: &str = "tieline, 1 connection";
@@ -90,8 +90,17 @@ pub(crate) fn proxies_to(address: SocketAddr, host: Vec<Pid>) -> Vec<Contender> 
     ways.extend(nutcracker(Protocol::Redis, &[address], host.clone()));
     ways.extend(haproxy(&[address], host.clone()));
     ways.push(tieline(TIELINE, &[address], "resp requesters=20000 connections=1", host.clone()));
-    ways.push(tieline("tieline, default", &[address], "resp requesters=20000", host));
+    ways.push(tieline("tieline, default", &[address], "resp requesters=20000", host.clone()));
+    ways.extend(beside(address, host));
     ways
+}
+
+/// Another build of tieline, if the environment names one: what a change has gained is seen in one run.
+fn beside(address: SocketAddr, host: Vec<Pid>) -> Option<Contender> {
+    let binary = PathBuf::from(std::env::var_os("TIELINE_BESIDE")?);
+    let options = "resp requesters=20000 connections=1";
+    let contender = try_build(&binary, "tieline, 1 connection, other build", &[address], options, host);
+    Some(contender.unwrap_or_else(|complaint| panic!("{}: {complaint}", binary.display())))
 }
 
 /// A port that nobody uses now.

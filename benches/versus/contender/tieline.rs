@@ -3,13 +3,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
 use super::{Contender, Door, Running};
+
+/// What is measured: the binary that cargo has built for release.
+const BUILT: &str = env!("CARGO_BIN_EXE_tieline");
 
 /// A daemon that runs.
 pub(crate) struct Tieline {
@@ -21,6 +24,10 @@ pub(crate) struct Tieline {
 impl Tieline {
     /// With these lines in `hosts.tab`; waits until it is ready. An error is what the daemon has complained about.
     pub(crate) fn start(hosts: &[String]) -> Result<Self, String> {
+        Self::start_build(Path::new(BUILT), hosts)
+    }
+
+    fn start_build(binary: &Path, hosts: &[String]) -> Result<Self, String> {
         let dir = Running::directory();
         let settings =
             "[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n[log]\nlevel = \"error\"\n";
@@ -28,8 +35,8 @@ impl Tieline {
         fs::write(dir.path().join("hosts.tab"), hosts.join("\n") + "\n").expect("hosts.tab can be written");
         let notices = UnixDatagram::bind(dir.path().join("notify")).expect("a socket for notices");
         notices.set_read_timeout(Some(Duration::from_secs(60))).expect("a bound on waiting");
-        check(&dir)?;
-        let mut command = tieline_in(&dir, &["run"]);
+        check(binary, &dir)?;
+        let mut command = tieline_in(binary, &dir, &["run"]);
         command.env("NOTIFY_SOCKET", dir.path().join("notify"));
         let begun = Instant::now();
         let running = Running::start(command, dir);
@@ -47,7 +54,7 @@ impl Tieline {
 
     /// Runs `tieline WORDS…` and returns what it printed.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+        let mut command = Command::new(BUILT);
         command.args(words).arg("--config").arg(self.running.directory_of().join("tieline.toml"));
         let output = command.stdin(Stdio::null()).output().expect("the built binary can be run");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -66,20 +73,31 @@ pub(crate) fn try_tieline(
     options: &str,
     pids: Vec<Pid>,
 ) -> Result<Contender, String> {
+    try_build(Path::new(BUILT), name, hosts, options, pids)
+}
+
+/// As [`try_tieline`], of this binary.
+pub(crate) fn try_build(
+    binary: &Path,
+    name: &str,
+    hosts: &[SocketAddr],
+    options: &str,
+    pids: Vec<Pid>,
+) -> Result<Contender, String> {
     let lines: Vec<_> = hosts.iter().enumerate().map(|(number, host)| format!("h{number} {host} {options}")).collect();
-    let daemon = Tieline::start(&lines)?;
+    let daemon = Tieline::start_build(binary, &lines)?;
     let doors = (0..hosts.len()).map(|number| Door::Unix(daemon.socket(&format!("h{number}")))).collect();
     Ok(Contender::proxied(name, doors, daemon.running, pids))
 }
 
-fn check(dir: &tempfile::TempDir) -> Result<(), String> {
-    let output = tieline_in(dir, &["check"]).output().expect("the built binary can be run");
+fn check(binary: &Path, dir: &tempfile::TempDir) -> Result<(), String> {
+    let output = tieline_in(binary, dir, &["check"]).output().expect("the built binary can be run");
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 /// The program, told where its settings are.
-fn tieline_in(dir: &tempfile::TempDir, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+fn tieline_in(binary: &Path, dir: &tempfile::TempDir, words: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(words).arg("--config").arg(dir.path().join("tieline.toml"));
     command
 }

@@ -79,7 +79,7 @@ fn what_tls_has_taken_reaches_a_late_reader_without_a_further_request() {
         let worker = Rc::new(Worker::new(0, Dispatch::new(settings.clone(), 1), reports));
         start(&worker, connected(&settings, address).await);
         let (mut requester, theirs) = UnixStream::pair().unwrap();
-        tokio::task::spawn_local(Session::new(&worker, Stream::Unix(theirs), false));
+        tokio::task::spawn_local(Session::new(&worker, Stream::unix(theirs).unwrap(), false));
         let line = [vec![b'x'; REQUEST - 1], b"\n".to_vec()].concat();
         requester.write_all(&line).await.unwrap();
         while worker.look(|dispatch| dispatch.numbers().in_flight) == 0 {
