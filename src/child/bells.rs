@@ -24,6 +24,9 @@ pub struct Bells {
     pub calm: Bell,
     /// Waits for the last connection to be let go.
     pub parted: Bell,
+    /// Rung when memory may have been used that is to be given back when there is no more such work: for large values, for
+    /// replies that nobody read, for requesters that have left.
+    pub much: Bell,
 }
 
 /// Wakes one task; rung before the task waits, it does not wait.
@@ -35,6 +38,7 @@ pub struct Bell {
 
 impl Bell {
     /// Wakes the task.
+    #[inline]
     pub fn ring(&self) {
         self.rung.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {

@@ -86,6 +86,7 @@ fn serve() -> Result<(), ChildError> {
 fn serve_host(heritage: Heritage, control: UnixStream) -> Result<(), ChildError> {
     crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
+    system::memory::keep_for_values();
     name_process(&heritage.host.name);
     tell_of_panics(&control);
     let inheritance = inherit(&heritage).map_err(ChildError::ByHand)?;

@@ -28,7 +28,11 @@ use crate::pool::connect;
 use crate::requester::listener::{self, Inherited, Listener};
 use crate::spool::keeper::Tool;
 use crate::system::limits::open_files;
+use crate::system::memory;
 use tracing::warn;
+
+/// Memory is given back when nothing has wanted much of it for so long.
+const REST: Duration = Duration::from_millis(500);
 
 /// Threads of the resolver, at most. A name server that does not answer must not collect threads.
 const RESOLVERS: usize = 4;
@@ -235,6 +239,7 @@ fn begin(
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
     tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
+    tokio::task::spawn_local(give_back(Rc::clone(worker)));
     Ok(())
 }
 
@@ -265,6 +270,19 @@ fn obey(worker: &Worker, order: Option<Order>) {
         Some(Order::Probe) => worker.with(|dispatch| dispatch.probe(Instant::now())),
         Some(Order::HandOver) => worker.hand_over(),
         Some(Order::Retire) | None => worker.retire(),
+    }
+}
+
+/// Gives memory back when what has used it has not come again for a while.
+async fn give_back(worker: Rc<Worker>) {
+    let rung = || poll_fn(|cx| worker.bells.much.poll_rung(cx));
+    loop {
+        rung().await;
+        while tokio::time::timeout(REST, rung()).await.is_ok() {
+            // One look per pause, however often it rings.
+            tokio::time::sleep(REST).await;
+        }
+        memory::give_back();
     }
 }
 

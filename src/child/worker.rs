@@ -22,8 +22,9 @@ use crate::requester::Standing;
 use crate::system::stream::WriteHalf;
 use crate::work::{ConnectionId, RequesterId};
 
-/// Bytes that are read at once from any socket. One buffer serves all sockets of a worker, for nothing stays in it.
-const SCRATCH: usize = 64 * 1024;
+/// Bytes that are read at once from any socket: a value of 64 KiB comes whole, with its frame. One buffer serves all
+/// sockets of a worker, for nothing stays in it.
+const SCRATCH: usize = 128 * 1024;
 
 /// How far a worker is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,6 +98,22 @@ impl Worker {
         result
     }
 
+    /// Gives the dispatch what a connection's host has sent, and does its errands.
+    ///
+    /// # Errors
+    /// As [`Dispatch::received`].
+    pub fn receive(&self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
+        self.with(|dispatch| {
+            dispatch.received(connection, bytes, now, &mut |requester, piece| {
+                self.bells.much.ring();
+                let requesters = self.requesters.borrow();
+                let line = requesters.get(requester.index()).and_then(Option::as_ref);
+                // An error here is the requester's end; its session meets it when what was not taken is written.
+                line.map_or(0, |line| line.write.try_write(piece).unwrap_or(0))
+            })
+        })
+    }
+
     /// Looks at the dispatch.
     pub fn look<T>(&self, call: impl FnOnce(&Dispatch) -> T) -> T {
         call(&self.dispatch.borrow())
@@ -106,7 +123,8 @@ impl Worker {
     pub fn with_scratch<T>(&self, call: impl FnOnce(&mut [u8]) -> T) -> T {
         let mut scratch = self.scratch.borrow_mut();
         if scratch.is_empty() {
-            scratch.resize(SCRATCH, 0);
+            // Not filled: pages that are never read into are never there.
+            *scratch = vec![0; SCRATCH];
         }
         call(&mut scratch)
     }
@@ -123,6 +141,7 @@ impl Worker {
         let line = self.requesters.borrow_mut().get_mut(requester.index()).and_then(Option::take);
         drop(line);
         self.with(|dispatch| dispatch.leave(requester));
+        self.bells.much.ring();
         for acceptor in self.bells.acceptors.borrow().iter() {
             acceptor.ring();
         }
@@ -366,6 +385,9 @@ impl Worker {
             }
         };
         let Some(account) = dispatch.account(requester) else { return written };
+        if account.unread() > 0 {
+            self.bells.much.ring();
+        }
         if account.unread() > 0 || account.paused || account.standing != Standing::Open || !self.is_serving() {
             line.wake();
         }

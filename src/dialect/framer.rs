@@ -37,6 +37,17 @@ impl RequestFramer {
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)
     }
+
+    /// So many bytes at least belong to the frame that has begun and have yet to come, as far as its dialect tells.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        match &self.0.machine {
+            Request::Line => 0,
+            Request::Len32(machine) => machine.missing(),
+            Request::Resp(machine) => machine.missing(),
+            Request::Memcache(machine) => machine.missing(),
+        }
+    }
 }
 
 impl ReplyFramer {
@@ -87,6 +98,17 @@ impl ReplyFramer {
                 Dialect::Memcache => Reply::Memcache(memcache::ReplyMachine::new()),
             },
         ))
+    }
+
+    /// So many bytes at least of the reply that has begun have yet to come, as far as its dialect tells.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        match &self.0.machine {
+            Reply::Line => 0,
+            Reply::Len32(machine) => machine.missing(),
+            Reply::Resp(machine) => machine.missing(),
+            Reply::Memcache(machine) => machine.missing(),
+        }
     }
 
     /// Takes the stream's next bytes; as [`RequestFramer::feed`].

@@ -32,6 +32,14 @@ impl Len32 {
         }
     }
 
+    /// So many bytes of the body have yet to come; 0 as long as that is not known.
+    pub(super) fn missing(&self) -> u64 {
+        match *self {
+            Self::Length { .. } => 0,
+            Self::Body { left } => u64::from(left),
+        }
+    }
+
     fn length(&mut self, mut got: u8, mut value: u32, bytes: &[u8], room: u64) -> Fed {
         let head = bytes.len().min(HEADER - usize::from(got));
         for &byte in &bytes[..head] {

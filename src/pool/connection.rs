@@ -113,7 +113,7 @@ impl Exchange {
                 if count == 0 {
                     return Poll::Ready(Err("the host closed it".to_owned()));
                 }
-                Poll::Ready(worker.with(|dispatch| dispatch.received(connection, &scratch[..count], Instant::now())))
+                Poll::Ready(worker.receive(connection, &scratch[..count], Instant::now()))
             });
             if let Err(reason) = ready!(received) {
                 return Poll::Ready(reason);

@@ -5,6 +5,7 @@
 //! `connect_timeout`.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -225,6 +226,11 @@ fn not_to_itself(stream: TcpStream) -> io::Result<TcpStream> {
 /// Small requests leave at once, and a vanished host is noticed.
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
+    if stream.peer_addr()?.ip().is_loopback() {
+        // There is no path whose capacity could be probed: a congestion control that paces (bbr), if it is this machine's
+        // default, would only hold large values up with timers. Where this one is not allowed, that is so.
+        setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno")).ok();
+    }
     setsockopt(&stream, sockopt::KeepAlive, &true)?;
     setsockopt(&stream, sockopt::TcpKeepIdle, &KEEPALIVE_S)?;
     Ok(stream)

@@ -140,13 +140,13 @@ impl Own {
 
     /// Says something in tieline's own name; the answer is dropped.
     pub fn say(&mut self, act: Act, request: &[u8]) {
-        let start = self.outgoing.append(request);
+        let start = self.outgoing.append(request.into());
         self.owed.push_back(Debt { for_whom: Asker::Nobody, act, start });
     }
 
     /// Sends a request of the requester.
     pub fn send(&mut self, act: Act, request: &[u8]) {
-        let start = self.outgoing.append(request);
+        let start = self.outgoing.append(request.into());
         self.binding.sent(act);
         match (self.mode, act) {
             (Mode::Raw, _) => return,
@@ -162,7 +162,7 @@ impl Own {
     /// Whether its requester may send more.
     #[must_use]
     pub fn takes_more(&self, window: usize) -> bool {
-        self.outgoing.unsent().len() < UNSENT && self.owed.len() < window && !self.is_ending()
+        self.outgoing.length() < UNSENT && self.owed.len() < window && !self.is_ending()
     }
 
     /// How many replies its requester is owed, as far as they can be counted.

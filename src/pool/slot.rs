@@ -5,6 +5,7 @@
 //! nobody asked for, one that comes before its request was sent, bytes that are no reply) ends the connection, and
 //! nobody is served from it any more.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -109,7 +110,7 @@ impl Slot {
             && self.turning.is_none()
             && !self.stalled
             && self.flights.len() < self.pipeline
-            && self.outgoing.unsent().len() < UNSENT
+            && self.outgoing.length() < UNSENT
     }
 
     /// Whether another connection would help, although this one takes work.
@@ -120,10 +121,10 @@ impl Slot {
     }
 
     /// Takes a transaction. Its bytes are written by the connection's task when it is next woken.
-    pub fn send(&mut self, transaction: TransactionId, request: &[u8], now: Instant) {
+    pub fn send(&mut self, transaction: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
+        let (expect, length) = (self.dialect.expect(&request), request.len());
         let start = self.outgoing.append(request);
-        let expect = self.dialect.expect(request);
-        self.flights.push_back(Flight { transaction, expect, start, length: request.len(), given: now });
+        self.flights.push_back(Flight { transaction, expect, start, length, given: now });
     }
 
     /// Whether not one byte of this flight's request was handed to the kernel.
@@ -147,6 +148,15 @@ impl Slot {
             later.start -= flight.length as u64;
         }
         true
+    }
+
+    /// Holds the beginning of a reply, with room for the rest as far as that is known.
+    pub fn hold(&mut self, piece: &[u8]) {
+        if self.held.is_empty() {
+            let missing = usize::try_from(self.framer.missing()).unwrap_or(HOLD).min(HOLD);
+            self.held.reserve_exact(piece.len() + missing);
+        }
+        self.held.extend_from_slice(piece);
     }
 
     /// Finds out what the bytes that the host sent are for the first flight.

@@ -222,6 +222,21 @@ impl Account {
         }
     }
 
+    /// What is large is not copied if nothing stands before it.
+    fn give_held(&mut self, held: Vec<u8>) {
+        if self.out.is_empty() && !self.is_mute {
+            self.out = held;
+        } else {
+            self.give(&held);
+        }
+    }
+
+    /// Whether bytes for this transaction may be written at once, past what is kept here: nothing stands before them.
+    #[must_use]
+    pub fn is_clear_for(&self, transaction: TransactionId) -> bool {
+        self.next == Some(transaction) && self.unread() == 0 && !self.is_mute
+    }
+
     /// Something is answered at once, in its turn.
     pub fn answer(&mut self, bytes: &[u8]) {
         if self.next.is_none() {
@@ -231,18 +246,20 @@ impl Account {
         }
     }
 
-    /// A transaction ends with an answer, given in pieces. Returns whether it was owed.
-    pub fn settle(&mut self, transaction: TransactionId, pieces: [&[u8]; 2]) -> bool {
+    /// A transaction ends with an answer: what was held of it, and its last piece. Returns whether it was owed.
+    pub fn settle(&mut self, transaction: TransactionId, held: Vec<u8>, piece: &[u8]) -> bool {
         if self.next == Some(transaction) {
-            self.give(pieces[0]);
-            self.give(pieces[1]);
+            if !held.is_empty() {
+                self.give_held(held);
+            }
+            self.give(piece);
             self.advance();
             return true;
         }
         let awaited = |owed: &&mut Owed| owed.awaited() == Some(transaction);
         let mut after = self.more.iter_mut().flat_map(|more| more.after.iter_mut());
         let Some(place) = after.find(awaited) else { return false };
-        *place = Owed::Answered(pieces.concat().into());
+        *place = Owed::Answered([&held, piece].concat().into());
         true
     }
 
@@ -253,7 +270,7 @@ impl Account {
             Some(next) if next == transaction => self.next_is_silent,
             _ => after.any(|owed| matches!(owed, Owed::Silent(id) if *id == transaction)),
         };
-        self.settle(transaction, [if is_silent { b"" } else { words }, b""])
+        self.settle(transaction, Vec::new(), if is_silent { b"" } else { words })
     }
 
     /// A transaction goes on under another number.
@@ -364,7 +381,7 @@ mod tests {
             let mut read = Vec::new();
             for id in order.into_iter().filter(|id| id % 7 != 3) {
                 let end = format!("ply {id}\n");
-                prop_assert!(account.settle(TransactionId(id), [b"re", end.as_bytes()]));
+                prop_assert!(account.settle(TransactionId(id), b"re".to_vec(), end.as_bytes()));
                 let count = account.unsent().len() / 2;
                 read.extend_from_slice(&account.unsent()[..count]);
                 account.wrote(count);
@@ -388,8 +405,8 @@ mod tests {
     fn a_transaction_is_answered_once() {
         let mut account = Account::default();
         account.owe(TransactionId(1));
-        assert!(account.settle(TransactionId(1), [b"a\n", b""]));
-        assert!(!account.settle(TransactionId(1), [b"b\n", b""]));
+        assert!(account.settle(TransactionId(1), Vec::new(), b"a\n"));
+        assert!(!account.settle(TransactionId(1), Vec::new(), b"b\n"));
         assert_eq!(account.unsent(), b"a\n");
     }
 

@@ -1,9 +1,19 @@
 //! From a requester's bytes to whole requests. Pure.
 //!
 //! Enters: bytes as they were read. Leaves: each request's bytes in one piece, as long as more are wanted. Promised: what
-//! is complete in one read is never copied; between requests nothing is held.
+//! is complete in one read is never copied; what is large is read to where it is gathered, and given away from there
+//! without a copy; between requests nothing is held.
+
+use std::borrow::Cow;
 
 use crate::dialect::{Dialect, Fed, RequestFramer};
+
+/// A request of which so many bytes have yet to come is read to where it is gathered, and one of so many bytes given away
+/// from there. Below that a copy costs less than the buffers that would be made and given up (bytes).
+const LARGE: usize = 16 * 1024;
+
+/// So much room is made at once for the rest of a request: what will never come shall cost little (bytes).
+const ROOM: u64 = 1 << 20;
 
 /// What the taker of a request wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,26 +64,60 @@ impl Intake {
         &self.held
     }
 
+    /// Where to read to, and how much: the rest of a large request, if that is what comes next. After a read into it
+    /// [`Intake::take`] is to be called, with nothing fresh.
+    pub fn room(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let missing = self.framer.missing();
+        if missing < LARGE as u64 || self.has_more() {
+            return None;
+        }
+        let most = usize::try_from(missing.min(ROOM)).unwrap_or(LARGE);
+        self.held.reserve(most);
+        Some((&mut self.held, most))
+    }
+
     /// Takes freshly read bytes and gives each complete request to `taker`.
     ///
     /// # Errors
     /// Why the bytes cannot be taken; nothing after that can be.
-    pub fn take(&mut self, fresh: &[u8], taker: &mut impl FnMut(&[u8]) -> Flow) -> Result<(), Refusal> {
+    pub fn take(
+        &mut self,
+        fresh: &[u8],
+        taker: &mut impl FnMut(Cow<'_, [u8]>) -> Flow,
+    ) -> Result<(), Refusal> {
         if self.held.is_empty() {
-            let (start, fed) = self.scan(fresh, 0, taker)?;
-            self.held.extend_from_slice(&fresh[start..]);
+            let (start, fed) = self.scan(fresh, 0, &mut |request| taker(Cow::Borrowed(request)))?;
+            self.hold(&fresh[start..]);
             self.fed = fed - start;
             return Ok(());
         }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(fresh);
-        let (start, fed) = self.scan(&held, self.fed, taker)?;
+        let mut whole = false;
+        let (start, fed) = self.scan(&held, self.fed, &mut |request| {
+            whole = request.len() == held.len() && request.len() >= LARGE;
+            if whole { Flow::Pause } else { taker(Cow::Borrowed(request)) }
+        })?;
+        if whole {
+            self.fed = 0;
+            taker(Cow::Owned(held));
+            return Ok(());
+        }
         if start < held.len() {
             held.drain(..start);
             self.held = held;
         }
         self.fed = fed - start;
         Ok(())
+    }
+
+    /// Keeps the beginning of a request, with room for the rest if that is large.
+    fn hold(&mut self, beginning: &[u8]) {
+        let missing = self.framer.missing().min(ROOM);
+        if beginning.len() as u64 + missing >= LARGE as u64 {
+            self.held.reserve_exact(beginning.len() + usize::try_from(missing).unwrap_or_default());
+        }
+        self.held.extend_from_slice(beginning);
     }
 
     /// Takes freshly read bytes of which nobody wants to know where requests end, and gives all that there are to `taker`.
@@ -132,7 +176,61 @@ mod tests {
 
     use super::*;
 
+    /// Reads as a session does: the rest of a large request to where it is gathered.
+    fn read(intake: &mut Intake, bytes: &[u8], got: &mut Vec<Vec<u8>>, owned: &mut usize) {
+        let mut taker = |request: Cow<'_, [u8]>| {
+            *owned += usize::from(matches!(request, Cow::Owned(_)));
+            got.push(request.into_owned());
+            Flow::GoOn
+        };
+        let Some((held, most)) = intake.room() else { return intake.take(bytes, &mut taker).unwrap() };
+        let (now, later) = bytes.split_at(most.min(bytes.len()));
+        held.extend_from_slice(now);
+        intake.take(b"", &mut taker).unwrap();
+        if !later.is_empty() {
+            read(intake, later, got, owned);
+        }
+    }
+
+    #[test]
+    fn a_large_request_is_gathered_once_and_given_away() {
+        let large = [b"\0\x20\0\0", &[7; 2 << 20][..]].concat();
+        let (mut intake, mut got, mut owned) = (Intake::new(Dialect::Len32, 16 << 20), Vec::new(), 0);
+        for bytes in [&large, &large].into_iter().flat_map(|request| request.chunks(70_000)) {
+            read(&mut intake, bytes, &mut got, &mut owned);
+        }
+        assert!(got == [large.clone(), large] && owned == 2, "{owned} were given away");
+        assert_eq!(intake.held.capacity(), 0, "a buffer is kept");
+    }
+
+    #[test]
+    fn a_request_that_only_says_that_it_is_large_makes_little_room() {
+        let mut intake = Intake::new(Dialect::Len32, u64::MAX);
+        read(&mut intake, b"\xff\xff\xff\xff", &mut Vec::new(), &mut 0);
+        let (held, most) = intake.room().unwrap();
+        assert!(held.capacity() <= 2 << 20 && most <= 1 << 20, "{} bytes", held.capacity());
+    }
+
     proptest! {
+        #[test]
+        fn large_and_small_requests_come_whole_and_in_order_in_any_split(
+            lengths in prop::collection::vec(prop_oneof![0u32..100, 16_000u32..90_000], 1..12),
+            cuts in prop::collection::vec(1usize..80_000, 1..20),
+        ) {
+            let frame = |(at, length): (usize, &u32)| [&length.to_be_bytes()[..], &vec![at as u8; *length as usize]].concat();
+            let expected: Vec<_> = lengths.iter().enumerate().map(frame).collect();
+            let (bytes, mut got) = (expected.concat(), Vec::new());
+            let (mut intake, mut rest) = (Intake::new(Dialect::Len32, 1 << 20), bytes.as_slice());
+            for cut in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                read(&mut intake, now, &mut got, &mut 0);
+                rest = later;
+                if rest.is_empty() { break; }
+            }
+            prop_assert!(got == expected);
+            prop_assert!(!intake.is_within_request() && !intake.has_more());
+        }
+
         #[test]
         fn every_split_and_every_pause_gives_the_same_requests(
             lines in prop::collection::vec("[a-z]{0,30}", 1..30),

@@ -4,6 +4,7 @@
 //! socket is closed; one that only shuts down its sending side is still owed its replies; one that hangs up is dropped;
 //! one that is handed over notices nothing.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
@@ -140,13 +141,7 @@ impl Session {
             self.take(&[]);
             return Poll::Ready(Read::Again);
         }
-        let worker = Rc::clone(&self.worker);
-        let polled = worker.with_scratch(|scratch| {
-            let count = ready!(self.read.poll_read(cx, scratch))?;
-            self.take(&scratch[..count]);
-            Poll::Ready(io::Result::Ok(count))
-        });
-        match polled {
+        match self.poll_take(cx) {
             Poll::Pending if self.worker.stage() == Stage::Retiring => self.retire(),
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_requests()),
@@ -156,6 +151,24 @@ impl Session {
                 Poll::Ready(Read::Done)
             }
         }
+    }
+
+    /// Reads once, and takes requests from what there is.
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Some((held, most)) = self.intake.room() {
+            let count = ready!(self.read.poll_append(cx, held, most))?;
+            self.worker.bells.much.ring();
+            if count > 0 {
+                self.take(&[]);
+            }
+            return Poll::Ready(Ok(count));
+        }
+        let worker = Rc::clone(&self.worker);
+        worker.with_scratch(|scratch| {
+            let count = ready!(self.read.poll_read(cx, scratch))?;
+            self.take(&scratch[..count]);
+            Poll::Ready(Ok(count))
+        })
     }
 
     /// The child retires: a requester that is owed nothing is closed. One that waits without a deadline is not waited for.
@@ -317,17 +330,20 @@ fn one_request(
     dispatch: &mut Dispatch,
     requester: RequesterId,
     dialect: Dialect,
-    request: &[u8],
+    request: Cow<'_, [u8]>,
     now: Instant,
 ) -> Flow {
-    let wish = dialect.wish(request);
+    let wish = dialect.wish(&request);
     if !matches!(wish, Wish::Forward | Wish::ForwardAs(_)) {
         // What is answered here, or sent another way, must not overtake what is held back.
         dispatch.end_run(now);
     }
     match wish {
         Wish::Forward => forward(dispatch, requester, request, now),
-        Wish::ForwardAs(request) => do_wish(dispatch, requester, &request, dialect.wish(&request), now),
+        Wish::ForwardAs(request) => {
+            let wish = dialect.wish(&request);
+            do_wish(dispatch, requester, request.into(), wish, now);
+        }
         wish => do_wish(dispatch, requester, request, wish, now),
     }
     let goes_on = dispatch.account(requester).is_some_and(|account| account.standing == Standing::Open);
@@ -335,20 +351,20 @@ fn one_request(
 }
 
 /// A request of which the built-in tables know nothing.
-fn forward(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], now: Instant) {
-    match dispatch.wish(request) {
-        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
+fn forward(dispatch: &mut Dispatch, requester: RequesterId, request: Cow<'_, [u8]>, now: Instant) {
+    match dispatch.wish(&request) {
+        Wish::Session { command, act } => dispatch.session(requester, command, act, &request, now),
         _ => dispatch.request(requester, request, now),
     }
 }
 
-fn do_wish(dispatch: &mut Dispatch, requester: RequesterId, request: &[u8], wish: Wish, now: Instant) {
+fn do_wish(dispatch: &mut Dispatch, requester: RequesterId, request: Cow<'_, [u8]>, wish: Wish, now: Instant) {
     match wish {
         Wish::Forward | Wish::ForwardAs(_) => forward(dispatch, requester, request, now),
         Wish::Nothing => {}
-        Wish::Session { command, act } => dispatch.session(requester, command, act, request, now),
-        Wish::Hello(voice) => dispatch.hello(requester, voice, request, now),
-        Wish::Note(answer) => dispatch.note(requester, request, answer),
+        Wish::Session { command, act } => dispatch.session(requester, command, act, &request, now),
+        Wish::Hello(voice) => dispatch.hello(requester, voice, &request, now),
+        Wish::Note(answer) => dispatch.note(requester, &request, answer),
         Wish::Quit => dispatch.close(requester),
         Wish::Malformed(what) => dispatch.refuse(requester, what),
     }

@@ -10,6 +10,7 @@
 //! - [`handover`] — the way of sockets from a child to its successor, packet by packet
 //! - [`limits`] — how many files may be open
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
+//! - [`memory`] — how the allocator keeps what was given up
 //! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`readiness`] — waiting for a descriptor without reading from it
@@ -25,6 +26,7 @@ pub mod descriptors;
 pub mod handover;
 pub mod limits;
 pub mod listen;
+pub mod memory;
 pub mod peer;
 pub mod pid_file;
 pub mod readiness;

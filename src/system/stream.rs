@@ -183,6 +183,22 @@ impl ReadHalf {
         }
     }
 
+    /// Reads at most `most` bytes, for which there must be room, to the end of `buffer`; `Ok(0)` is the end.
+    pub fn poll_append(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(plain) => plain.poll_append(cx, buffer, most),
+            Self::Tls(shared) => {
+                let before = buffer.len();
+                buffer.resize(before + most, 0);
+                let mut room = ReadBuf::new(&mut buffer[before..]);
+                let polled = shared.tls.borrow_mut().poll_read(cx, &mut room);
+                let count = room.filled().len();
+                buffer.truncate(before + count);
+                polled.map_ok(|()| count)
+            }
+        }
+    }
+
     /// Whether this is a TCP socket.
     #[must_use]
     pub fn is_tcp(&self) -> bool {

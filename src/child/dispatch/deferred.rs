@@ -5,6 +5,7 @@
 //! says that they are on disk. The replay goes through the same queue and connections as every other request, on behalf
 //! of a requester of its own, so that its order is kept by the same rules.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -178,7 +179,7 @@ impl Dispatch {
             let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
             if chosen.is_some() || self.queue.len() < self.host.queue as usize {
                 let deferral = Some(Box::new(Deferral::FirstTry(request.into())));
-                return self.begin(requester, chosen, request, deferral, now);
+                return self.begin(requester, chosen, request.into(), deferral, now);
             }
         }
         if storing >= self.host.queue as usize {
@@ -309,7 +310,7 @@ impl Dispatch {
             let replayer = spool.replayer;
             let Some(row) = spool.replay.next(now).cloned() else { return };
             let chosen = if self.queue.has(replayer) { None } else { self.choose(replayer, now) };
-            self.begin(replayer, chosen, &row.body, Some(Box::new(Deferral::Replay(row.id))), now);
+            self.begin(replayer, chosen, Cow::Borrowed(&row.body), Some(Box::new(Deferral::Replay(row.id))), now);
         }
     }
 
@@ -351,7 +352,7 @@ impl Dispatch {
     fn forget_replay(&mut self, id: TransactionId) {
         let Some(replayer) = self.spool.as_ref().map(|spool| spool.replayer) else { return };
         if let Some(account) = self.accounts.get_mut(replayer.index()).and_then(Option::as_mut) {
-            account.settle(id, [b"", b""]);
+            account.settle(id, Vec::new(), b"");
         }
     }
 
@@ -487,7 +488,7 @@ impl Dispatch {
             return;
         };
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && account.settle(ticket, [words, b""])
+            && account.settle(ticket, Vec::new(), words)
         {
             self.dirty(requester);
         }

@@ -91,7 +91,7 @@ impl Dispatch {
             if let Some(early) = place.and_then(|place| spool.early.remove(place)) {
                 requests.extend_from_slice(&early.body);
             }
-            account.settle(ticket, [b"", b""]);
+            account.settle(ticket, Vec::new(), b"");
             self.deadlines.remove(ticket.0);
             self.transactions.remove(ticket);
         }

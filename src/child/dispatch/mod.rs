@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 pub use self::breaks::Cost;
 pub use self::deferred::{Errand, StoreAnswer};
+pub use self::replies::AtOnce;
 use super::tally::Tally;
 use crate::config::HostSettings;
 use crate::dialect::{Failure, Voice};

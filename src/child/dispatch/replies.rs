@@ -8,12 +8,21 @@ use crate::pool::{Flight, HOLD, Piece};
 use crate::requester::Standing;
 use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId};
 
+/// Writes bytes to a requester that has nothing unread, as far as its socket takes them at once; how many it took.
+pub type AtOnce<'a> = dyn FnMut(RequesterId, &[u8]) -> usize + 'a;
+
 impl Dispatch {
-    /// A connection's host has sent bytes.
+    /// A connection's host has sent bytes. What is passed on of a large reply need not be kept if `at_once` can write it.
     ///
     /// # Errors
     /// Why the connection must be ended, with [`Dispatch::broke`].
-    pub fn received(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) -> Result<(), String> {
+    pub fn received(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &[u8],
+        now: Instant,
+        at_once: &mut AtOnce<'_>,
+    ) -> Result<(), String> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let Some(slot) = self.slot(connection) else { return self.received_own(connection, rest, now) };
@@ -30,7 +39,7 @@ impl Dispatch {
                     rest = after;
                 }
                 Piece::Middle => {
-                    self.middle_of_reply(connection, rest, now);
+                    self.middle_of_reply(connection, rest, now, at_once);
                     rest = &[];
                 }
             }
@@ -105,14 +114,14 @@ impl Dispatch {
             return;
         }
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && account.settle(id, [&held, piece])
+            && account.settle(id, held, piece)
         {
             self.dirty(requester);
         }
     }
 
     /// Bytes of a reply that goes on. Small ones are held; a large one is passed on; one that nobody waits for is dropped.
-    fn middle_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant) {
+    fn middle_of_reply(&mut self, connection: ConnectionId, piece: &[u8], now: Instant, at_once: &mut AtOnce<'_>) {
         let Some(&Flight { transaction: id, expect, .. }) = self.slot(connection).and_then(|slot| slot.flights.front())
         else {
             return;
@@ -133,12 +142,11 @@ impl Dispatch {
             return self.hold_aside(connection, id, piece);
         };
         if streaming {
-            return self.pass(requester, id, &[piece]);
+            return self.pass_at_once(requester, id, piece, at_once);
         }
         let Some(slot) = self.slot(connection) else { return };
         if slot.held.len() + piece.len() <= HOLD {
-            slot.held.extend_from_slice(piece);
-            return;
+            return slot.hold(piece);
         }
         if replayed {
             // Nobody waits for it: its beginning is enough to be judged by.
@@ -154,6 +162,15 @@ impl Dispatch {
             transaction.phase = Phase::Streaming(connection);
         }
         self.pass(requester, id, &[&held, piece]);
+    }
+
+    /// Passes a piece of a large reply on, without keeping what the requester takes now.
+    fn pass_at_once(&mut self, requester: RequesterId, id: TransactionId, piece: &[u8], at_once: &mut AtOnce<'_>) {
+        let is_clear = self.account(requester).is_some_and(|account| account.is_clear_for(id));
+        let taken = if is_clear { at_once(requester, piece) } else { 0 };
+        if taken < piece.len() {
+            self.pass(requester, id, &[&piece[taken..]]);
+        }
     }
 
     pub(super) fn pass(&mut self, requester: RequesterId, id: TransactionId, pieces: &[&[u8]]) {

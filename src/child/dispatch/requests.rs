@@ -1,5 +1,6 @@
 //! Requests: to a connection at once, or into the queue, or answered with why not.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
@@ -10,19 +11,21 @@ use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, 
 
 impl Dispatch {
     /// A requester has sent a complete request that the host may be sent.
-    pub fn request(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
+    #[inline]
+    pub fn request<'a>(&mut self, requester: RequesterId, request: impl Into<Cow<'a, [u8]>>, now: Instant) {
+        let request = request.into();
         match self.account(requester).map(|account| account.way) {
             Some(Way::Shared) => self.request_shared(requester, request, now),
-            Some(Way::Deferred) => self.request_deferred(requester, request, now),
-            _ => self.request_aside(requester, request, now),
+            Some(Way::Deferred) => self.request_deferred(requester, &request, now),
+            _ => self.request_aside(requester, &request, now),
         }
     }
 
     #[inline]
-    pub(super) fn request_shared(&mut self, requester: RequesterId, request: &[u8], now: Instant) {
-        let expect = self.host.dialect.expect(request);
+    pub(super) fn request_shared(&mut self, requester: RequesterId, request: Cow<'_, [u8]>, now: Instant) {
+        let expect = self.host.dialect.expect(&request);
         if expect.is_run() {
-            return self.hold(requester, request, expect, now);
+            return self.hold(requester, &request, expect, now);
         }
         self.end_run(now);
         self.undertake(requester, request, expect, now);
@@ -30,7 +33,13 @@ impl Dispatch {
 
     /// Begins a transaction, unless it is clear already how it would end.
     #[inline]
-    pub(super) fn undertake(&mut self, requester: RequesterId, request: &[u8], expect: Expect, now: Instant) {
+    pub(super) fn undertake(
+        &mut self,
+        requester: RequesterId,
+        request: Cow<'_, [u8]>,
+        expect: Expect,
+        now: Instant,
+    ) {
         if self.reach.standing() == pool::Standing::Dead {
             let why = format!("it cannot be reached ({})", self.reach.reason());
             return self.decline(requester, expect, Failure::Lost, &why);
@@ -61,12 +70,15 @@ impl Dispatch {
         &mut self,
         requester: RequesterId,
         chosen: Option<ConnectionId>,
-        request: &[u8],
+        request: Cow<'_, [u8]>,
         deferral: Deferred,
         now: Instant,
     ) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        let phase = chosen.map_or_else(|| Phase::Queued(request.into()), Phase::InFlight);
+        let (phase, request) = match chosen {
+            Some(connection) => (Phase::InFlight(connection), request),
+            None => (Phase::Queued(request.into_owned().into()), Cow::default()),
+        };
         let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
         account.owe(id);
         let at = now + self.host.timeout;
@@ -183,7 +195,7 @@ impl Dispatch {
     }
 
     /// Gives a request to a connection.
-    pub(super) fn send(&mut self, connection: ConnectionId, id: TransactionId, request: &[u8], now: Instant) {
+    pub(super) fn send(&mut self, connection: ConnectionId, id: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let was_empty = slot.outgoing.is_empty();
         slot.send(id, request, now);
@@ -225,7 +237,7 @@ impl Dispatch {
             account.bound = Some(connection);
         }
         self.queue.bind(requester, Some(connection));
-        self.send(connection, id, &request, now);
+        self.send(connection, id, request.into_vec().into(), now);
     }
 
     /// Ends everything that is queued as lost: the host is dead.

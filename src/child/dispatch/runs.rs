@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use tracing::debug;
@@ -61,7 +62,7 @@ impl Dispatch {
     fn send_run(&mut self, now: Instant) {
         let mut commands = std::mem::take(&mut self.run.commands);
         commands.extend_from_slice(CLOSING);
-        self.undertake(self.run.requester, &commands, self.run.expect, now);
+        self.undertake(self.run.requester, Cow::Borrowed(&commands), self.run.expect, now);
         if commands.capacity() <= 2 * MOST {
             commands.clear();
             self.run.commands = commands;

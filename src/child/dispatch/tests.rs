@@ -35,9 +35,13 @@ fn open(dispatch: &mut Dispatch, now: Instant) -> ConnectionId {
 
 /// Sends everything that a connection has to write, and returns it.
 fn sent(dispatch: &mut Dispatch, connection: ConnectionId, now: Instant) -> String {
-    let bytes = dispatch.outgoing(connection).to_vec();
-    dispatch.wrote(connection, bytes.len(), now);
-    String::from_utf8(bytes).unwrap()
+    let mut all = Vec::new();
+    while !dispatch.outgoing(connection).is_empty() {
+        all.extend_from_slice(dispatch.outgoing(connection));
+        let count = dispatch.outgoing(connection).len();
+        dispatch.wrote(connection, count, now);
+    }
+    String::from_utf8(all).unwrap()
 }
 
 /// Takes everything that a requester is given.
@@ -55,9 +59,9 @@ fn a_request_is_answered_by_the_host() {
     assert_eq!(d.next_attempt(now), Some(now), "the first work opens a connection");
     let c = open(&mut d, now);
     assert_eq!(sent(&mut d, c, now), "ping\n");
-    d.received(c, b"po", now).unwrap();
+    d.received(c, b"po", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), "");
-    d.received(c, b"ng\n", now).unwrap();
+    d.received(c, b"ng\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), "pong\n");
     assert_eq!(d.tally.outcomes().replies, 1);
 }
@@ -78,7 +82,7 @@ fn a_late_reply_reaches_nobody_and_its_neighbour_keeps_its_own_deadline() {
     assert_eq!(given(&mut d, neighbour, passed), "");
     d.request(slow, b"again\n", passed);
     assert_eq!(sent(&mut d, c, passed), "", "a connection with a tombstone takes no new work");
-    d.received(c, b"late\nfor neighbour\n", passed).unwrap();
+    d.received(c, b"late\nfor neighbour\n", passed, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, neighbour, passed), "for neighbour\n");
     assert_eq!(given(&mut d, slow, passed), "");
     assert_eq!(sent(&mut d, c, passed), "again\n", "once the late reply was read it takes work again");
@@ -153,7 +157,7 @@ fn a_full_queue_is_busy_in_the_requesters_order() {
     assert_eq!(given(&mut d, r, now), "", "its turn has not come");
     let c = open(&mut d, now);
     sent(&mut d, c, now);
-    d.received(c, b"1\n", now).unwrap();
+    d.received(c, b"1\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), "1\ncon_busy\n");
 }
 
@@ -162,9 +166,9 @@ fn a_reply_that_nobody_asked_for_ends_the_connection() {
     let (mut d, now) = dispatch(|_| ());
     let r = d.join();
     let c = open(&mut d, now);
-    assert!(d.received(c, b"hello\n", now).is_err());
+    assert!(d.received(c, b"hello\n", now, &mut |_, _| 0).is_err());
     d.request(r, b"ping\n", now);
-    assert!(d.received(c, b"hello\n", now).is_err(), "not even if it comes before the request was sent");
+    assert!(d.received(c, b"hello\n", now, &mut |_, _| 0).is_err(), "not even if it comes before the request was sent");
     d.broke(c, "unasked", now);
     assert_eq!(d.ended(c).unwrap().1.requeued, 1);
 }
@@ -214,12 +218,12 @@ fn a_large_reply_passes_through_and_one_that_breaks_off_closes_its_requester() {
     d.request(r, b"big\n", now);
     sent(&mut d, c, now);
     let piece = vec![b'x'; 50_000];
-    d.received(c, &piece, now).unwrap();
+    d.received(c, &piece, now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now).len(), 0, "small pieces are held");
-    d.received(c, &piece, now).unwrap();
+    d.received(c, &piece, now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now).len(), 100_000, "past 64 KiB it is passed on");
     d.expire(now + TIMEOUT - Duration::from_millis(1));
-    d.received(c, b"y", now + TIMEOUT - Duration::from_millis(1)).unwrap();
+    d.received(c, b"y", now + TIMEOUT - Duration::from_millis(1), &mut |_, _| 0).unwrap();
     d.expire(now + TIMEOUT);
     assert_eq!(d.ended(c), None, "a reply that makes progress has no deadline");
     d.broke(c, "reset", now);
@@ -233,14 +237,14 @@ fn a_requester_that_is_cut_and_leaves_takes_nobody_elses_transaction_along() {
     let c = open(&mut d, now);
     d.request(cut, b"large\n", now);
     sent(&mut d, c, now);
-    d.received(c, &vec![b'x'; crate::pool::HOLD + 1], now).unwrap();
+    d.received(c, &vec![b'x'; crate::pool::HOLD + 1], now, &mut |_, _| 0).unwrap();
     d.broke(c, "gone", now);
     assert_eq!(d.account(cut).unwrap().standing, Standing::Cut);
     d.request(other, b"mine\n", now);
     d.leave(cut);
     let c = open(&mut d, now);
     assert_eq!(sent(&mut d, c, now), "mine\n");
-    d.received(c, b"yours\n", now).unwrap();
+    d.received(c, b"yours\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, other, now), "yours\n");
 }
 
@@ -251,7 +255,7 @@ fn an_idle_reader_of_a_large_reply_holds_up_its_connection_only_while_it_is_alon
     let c = open(&mut d, now);
     d.request(r, b"big\n", now);
     sent(&mut d, c, now);
-    d.received(c, &vec![b'x'; 200_000], now).unwrap();
+    d.received(c, &vec![b'x'; 200_000], now, &mut |_, _| 0).unwrap();
     d.took(r, 0, now);
     assert!(!d.may_receive(c));
     d.request(other, b"small\n", now);
@@ -260,7 +264,7 @@ fn an_idle_reader_of_a_large_reply_holds_up_its_connection_only_while_it_is_alon
     assert!(d.errands.wake.contains(&c), "it is woken when its reader has read");
     assert!(d.may_receive(c));
     d.took(r, 0, now);
-    d.received(c, &vec![b'x'; 200_000], now).unwrap();
+    d.received(c, &vec![b'x'; 200_000], now, &mut |_, _| 0).unwrap();
     d.request(other, b"small\n", now);
     sent(&mut d, c, now);
     d.took(r, 0, now);
@@ -501,7 +505,7 @@ impl World {
         let remote = self.connections.get_mut(&id).unwrap();
         let count = amount.min(remote.replies.len());
         let bytes: Vec<u8> = remote.replies.drain(..count).collect();
-        prop_assert_eq!(self.dispatch.received(id, &bytes, self.now), Ok(()));
+        prop_assert_eq!(self.dispatch.received(id, &bytes, self.now, &mut |_, _| 0), Ok(()));
         Ok(())
     }
 
@@ -644,5 +648,45 @@ proptest! {
             world.step(kind, which, amount)?;
         }
         world.finish()?;
+    }
+}
+
+proptest! {
+    /// Whatever the requester's socket takes at once, and whatever it takes later: it gets every byte once, in order.
+    #[test]
+    fn a_large_reply_that_is_written_at_once_in_part_comes_whole_and_in_order(
+        pieces in prop::collection::vec((1usize..90_000, 0usize..100_000, 0usize..100_000), 2..12),
+        behind in any::<bool>(),
+    ) {
+        let (mut d, now) = dispatch(|host| host.pipeline = 10);
+        let (r, c) = (d.join(), open(&mut d, now));
+        d.request(r, b"large\n", now);
+        if behind {
+            d.request(r, b"small\n", now);
+        }
+        sent(&mut d, c, now);
+        let mut reply: Vec<u8> = (0..pieces.iter().map(|piece| piece.0).sum::<usize>()).map(|at| b'a' + (at % 23) as u8).collect();
+        reply.push(b'\n');
+        if behind {
+            reply.extend_from_slice(b"and the next\n");
+        }
+        let (mut got, mut rest) = (Vec::new(), &reply[..]);
+        for (length, at_once, later) in pieces {
+            let (piece, after) = rest.split_at(length);
+            d.received(c, piece, now, &mut |requester, bytes| {
+                assert_eq!(requester, r);
+                let taken = at_once.min(bytes.len());
+                got.extend_from_slice(&bytes[..taken]);
+                taken
+            }).unwrap();
+            rest = after;
+            let unsent = d.account(r).unwrap().unsent();
+            let taken = later.min(unsent.len());
+            got.extend_from_slice(&unsent[..taken]);
+            d.took(r, taken, now);
+        }
+        d.received(c, rest, now, &mut |_, _| panic!("the end of a reply is given with what stands before it")).unwrap();
+        got.extend_from_slice(d.account(r).unwrap().unsent());
+        prop_assert!(got == reply);
     }
 }

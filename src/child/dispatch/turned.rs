@@ -27,9 +27,9 @@ impl Dispatch {
                 if self.has_calmed_down(requester, now) {
                     self.forgive(requester);
                 }
-                self.request_shared(requester, request, now);
+                self.request_shared(requester, request.into(), now);
             }
-            _ => self.request_shared(requester, request, now),
+            _ => self.request_shared(requester, request.into(), now),
         }
     }
 

@@ -115,7 +115,7 @@ impl Dispatch {
             return self.answer(requester, failure, &why);
         }
         let chosen = self.choose(requester, now);
-        self.begin(requester, chosen, request, Some(Box::new(Deferral::Hello(old))), now);
+        self.begin(requester, chosen, request.into(), Some(Box::new(Deferral::Hello(old))), now);
     }
 
     /// The host has answered a requester's hello.
@@ -215,7 +215,7 @@ impl Dispatch {
 
     fn refuse_hello(&mut self, requester: RequesterId, id: TransactionId, old: Voice, words: &[u8]) {
         self.voice_changed(requester, old);
-        if self.account_mut(requester).is_some_and(|account| account.settle(id, [words, b""])) {
+        if self.account_mut(requester).is_some_and(|account| account.settle(id, Vec::new(), words)) {
             self.dirty(requester);
         }
     }
@@ -226,7 +226,7 @@ impl Dispatch {
         let id = self.transactions.insert(Transaction { requester: None, accepted: now, phase, deferral });
         let at = now + self.host.timeout;
         self.deadlines.insert(id.0, at);
-        self.send(connection, id, request, now);
+        self.send(connection, id, request.into(), now);
         self.need(at);
     }
 }

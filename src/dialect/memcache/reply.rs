@@ -75,6 +75,11 @@ impl ReplyMachine {
         self.expect = expect;
     }
 
+    /// So many bytes of the data that have begun have yet to come.
+    pub(in crate::dialect) fn missing(&self) -> u64 {
+        self.data.map_or(0, Data::left)
+    }
+
     /// Whether the frame that was completed last is the end of a run.
     pub(in crate::dialect) fn is_closing(&self) -> bool {
         self.closing

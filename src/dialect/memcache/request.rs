@@ -77,6 +77,11 @@ impl RequestMachine {
         Fed::Partial
     }
 
+    /// So many bytes of the data that have begun have yet to come.
+    pub(in crate::dialect) fn missing(&self) -> u64 {
+        if let At::Data(left) = self.at { u64::from(left) } else { 0 }
+    }
+
     fn data(&mut self, left: u32, bytes: &[u8], from: usize) -> Fed {
         let mut data = Data::with(u64::from(left));
         let step = data.feed(&bytes[from..]);

@@ -88,6 +88,11 @@ impl ReplyMachine {
         Self { pushes: true, ..Self::new() }
     }
 
+    /// So many bytes of the string that has begun have yet to come.
+    pub(in crate::dialect) fn missing(&self) -> u64 {
+        if let At::Body(left) = self.at { left } else { 0 }
+    }
+
     /// Takes bytes of a reply that may have `room` bytes from here on.
     pub(in crate::dialect) fn feed(&mut self, bytes: &[u8], room: u64) -> Fed {
         let mut at = 0;

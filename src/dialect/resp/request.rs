@@ -74,6 +74,11 @@ impl RequestMachine {
         Fed::Partial
     }
 
+    /// So many bytes of the string that has begun have yet to come.
+    pub(in crate::dialect) fn missing(&self) -> u64 {
+        if let At::Body(left) = self.at { left } else { 0 }
+    }
+
     /// `bytes` is not empty.
     #[inline]
     fn step(&mut self, bytes: &[u8], room: u64) -> Step {

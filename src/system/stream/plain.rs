@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
@@ -105,6 +106,33 @@ impl Plain {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Reads at most `most` bytes, for which there must be room, to the end of `buffer`; `Ok(0)` is the end.
+    pub(super) fn poll_append(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.socket.poll_read_ready(cx))?;
+            let room = buffer.spare_capacity_mut();
+            let most = most.min(room.len());
+            match rustix::io::read(self, &mut room[..most]) {
+                Ok((filled, _)) => {
+                    let count = filled.len();
+                    // SAFETY: the kernel has filled so many bytes behind the old end, within the capacity.
+                    unsafe { buffer.set_len(buffer.len() + count) };
+                    if count > 0 && count < most {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }

@@ -91,12 +91,12 @@ fn a_transaction_has_a_connection_of_its_own_and_leaves_it_to_the_next_one() {
     ask(&mut d, r, "EXEC", now);
     assert_eq!(sent(&mut d, own, now), "MULTI, SET k v, EXEC");
     assert_eq!(sent(&mut d, shared, now), "GET k");
-    d.received(own, b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n", now).unwrap();
+    d.received(own, b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
     ask(&mut d, r, "GET k", now);
     assert_eq!(sent(&mut d, shared, now), "GET k", "it is back");
     ask(&mut d, other, "WATCH k", now);
-    d.received(shared, b"$-1\r\n$1\r\nv\r\n", now).unwrap();
+    d.received(shared, b"$-1\r\n$1\r\nv\r\n", now, &mut |_, _| 0).unwrap();
     assert!(d.may_read(other, now));
     assert_eq!(sent(&mut d, own, now), "WATCH k", "the connection is used again");
     assert_eq!(d.numbers().sessions, 1);
@@ -111,7 +111,7 @@ fn a_session_begins_when_what_was_asked_before_is_answered() {
     ask(&mut d, r, "BLPOP l 0", now);
     assert_eq!(d.next_opening(), None);
     sent(&mut d, shared, now);
-    d.received(shared, b"+OK\r\n", now).unwrap();
+    d.received(shared, b"+OK\r\n", now, &mut |_, _| 0).unwrap();
     assert!(!d.may_read(r, now));
     let own = open_own(&mut d, now);
     assert_eq!(sent(&mut d, own, now), "BLPOP l 0");
@@ -139,7 +139,7 @@ fn what_was_meant_for_a_session_that_could_not_be_had_is_sent_nowhere_else() {
     ask(&mut d, other, "SET k v", now + SILENCE);
     assert_eq!(sent(&mut d, shared, now), "SET k v", "one that has been silent has read the answer");
     ask(&mut d, other, "BLPOP l 0", now);
-    d.received(shared, b":1\r\n+PONG\r\n+OK\r\n", now).unwrap();
+    d.received(shared, b":1\r\n+PONG\r\n+OK\r\n", now, &mut |_, _| 0).unwrap();
     assert!(d.may_read(other, now), "and one that cannot wait goes on");
 }
 
@@ -194,16 +194,16 @@ fn both_voices_take_turns_on_a_single_connection() {
     ask(&mut d, three, "HELLO 3", now);
     ask(&mut d, two, "GET b", now);
     assert_eq!(sent(&mut d, c, now), "GET a", "the connection takes no more for the first voice");
-    d.received(c, b"$-1\r\n", now).unwrap();
+    d.received(c, b"$-1\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(sent(&mut d, c, now), "HELLO 3");
-    d.received(c, b"%1\r\n+proto\r\n:3\r\n", now).unwrap();
+    d.received(c, b"%1\r\n+proto\r\n:3\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(sent(&mut d, c, now), "HELLO 3");
-    d.received(c, b"%1\r\n+proto\r\n:3\r\n", now).unwrap();
+    d.received(c, b"%1\r\n+proto\r\n:3\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, three, now), "%1\r\n+proto\r\n:3\r\n");
     assert_eq!(sent(&mut d, c, now), "HELLO 2");
-    d.received(c, b"*2\r\n+proto\r\n:2\r\n", now).unwrap();
+    d.received(c, b"*2\r\n+proto\r\n:2\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(sent(&mut d, c, now), "GET b");
-    d.received(c, b"$1\r\nb\r\n", now).unwrap();
+    d.received(c, b"$1\r\nb\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, two, now), "$-1\r\n$1\r\nb\r\n");
     assert!(d.may_read(three, now));
     ask(&mut d, three, "GET c", now);
@@ -217,7 +217,7 @@ fn a_host_that_knows_no_other_voice_says_so_itself() {
     let c = open(&mut d, now);
     ask(&mut d, r, "HELLO 3", now);
     assert_eq!(sent(&mut d, c, now), "HELLO 3");
-    d.received(c, b"-NOPROTO unsupported\r\n", now).unwrap();
+    d.received(c, b"-NOPROTO unsupported\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), "-NOPROTO unsupported\r\n");
     assert!(d.may_read(r, now));
     ask(&mut d, r, "GET a", now);
@@ -233,7 +233,7 @@ fn what_a_requester_says_about_itself_costs_nothing_and_is_told_to_its_own_conne
     ask(&mut d, r, "WAIT 0 0", now);
     let own = open_own(&mut d, now);
     assert_eq!(sent(&mut d, own, now), "CLIENT SETINFO LIB-NAME mine, PING, WAIT 0 0");
-    d.received(own, b"-ERR unknown\r\n+PONG\r\n:0\r\n", now).unwrap();
+    d.received(own, b"-ERR unknown\r\n+PONG\r\n:0\r\n", now, &mut |_, _| 0).unwrap();
     assert_eq!(given(&mut d, r, now), ":0\r\n");
 }
 
@@ -424,7 +424,7 @@ impl World {
         let Some(id) = pick(&self.connections, which) else { return Ok(()) };
         let remote = self.connections.get_mut(&id).unwrap();
         let bytes: Vec<u8> = remote.replies.drain(..amount.min(remote.replies.len())).collect();
-        prop_assert_eq!(self.d.received(id, &bytes, self.now), Ok(()));
+        prop_assert_eq!(self.d.received(id, &bytes, self.now, &mut |_, _| 0), Ok(()));
         Ok(())
     }
 
