@@ -68,7 +68,7 @@ impl Manager {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     }
 
-    /// Every host that starts with the parent is served now; after [`Manager::reloading`]: the restart has ended, one way
+    /// All that starts with the parent is served now; after [`Manager::reloading`]: the restart has ended, one way
     /// or the other.
     pub(super) fn ready(&mut self) {
         self.said = Said::Ready;
@@ -106,11 +106,13 @@ impl Manager {
 
     /// How many hosts are how, if that has changed.
     pub(super) fn counts(&mut self, counts: Counts) {
-        let Counts { hosts, up, down, idle, backlogs } = counts;
+        let Counts { hosts, up, down, idle, backlogs, services, services_down } = counts;
         let plural = if hosts == 1 { "host" } else { "hosts" };
         let backlog =
             if backlogs > 0 { format!("; {backlogs} with deferred requests that wait") } else { String::new() };
-        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle{backlog}");
+        let failed =
+            if services_down > 0 { format!("; {services_down} of {services} services down") } else { String::new() };
+        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle{backlog}{failed}");
         if text != self.told {
             self.tell(&NotifyState::Status(&text));
             self.told = text;
@@ -208,6 +210,16 @@ mod tests {
         assert!(time.is_some_and(|time| time.parse::<u64>().is_ok_and(|time| time > 0)), "{told}");
         manager.ready();
         assert_eq!(hear(&heard), "READY=1\n");
+    }
+
+    #[test]
+    fn services_are_spoken_of_when_one_is_down() {
+        let (mut manager, heard) = manager();
+        let counts = Counts { hosts: 1, up: 1, services: 2, ..Counts::default() };
+        manager.counts(counts);
+        assert_eq!(hear(&heard), "STATUS=1 host: 1 up, 0 down, 0 idle\n");
+        manager.counts(Counts { services_down: 1, ..counts });
+        assert_eq!(hear(&heard), "STATUS=1 host: 1 up, 0 down, 0 idle; 1 of 2 services down\n");
     }
 
     #[test]
