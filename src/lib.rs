@@ -30,6 +30,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dialect;
 pub mod heritage;
