@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::outcome::{Again, Failed, Fault};
+use super::registry::RegistryError;
 use super::request::Unfit;
 use crate::config::ConfigError;
 
@@ -63,6 +64,9 @@ pub enum Error {
     /// The configuration that the program named is not there or is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The registry has not done what it was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The system refuses a socket or a thread.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),
@@ -79,6 +83,7 @@ impl Error {
             Self::NoName { .. } | Self::NoDialect { .. } | Self::NotDeferred { .. } | Self::Unfit(_) => Fault::Caller,
             Self::UnknownName { .. } => Fault::Host,
             Self::Unreachable { .. } | Self::Permission { .. } | Self::Config(_) | Self::System(_) => Fault::Daemon,
+            Self::Registry(error) => error.fault(),
             Self::Failed(failed) => failed.fault(),
         }
     }
@@ -90,6 +95,7 @@ impl Error {
             Self::UnknownName { .. } | Self::Unreachable { .. } | Self::System(_) => Again::Later,
             Self::NoName { .. } | Self::NoDialect { .. } | Self::NotDeferred { .. } | Self::Unfit(_) => Again::Never,
             Self::Permission { .. } | Self::Config(_) => Again::Never,
+            Self::Registry(error) => error.again(),
             Self::Failed(failed) => failed.again(),
         }
     }

@@ -11,8 +11,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::registry::Instance;
 use crate::config::{self, Address};
 use crate::dialect::Dialect;
+use crate::registry::grammar;
 
 /// The environment's word for the directory.
 pub const RUN_DIR_VARIABLE: &str = "TIELINE_RUN_DIR";
@@ -89,14 +91,15 @@ pub(super) fn wanted(places: &[Address], is_deferred: bool) -> Vec<Address> {
     if is_deferred { places.iter().filter_map(deferred).collect() } else { places.to_vec() }
 }
 
+/// The dialect that an instance of `name` says it speaks.
+pub(super) fn dialect_among(instances: &[Instance], name: &str) -> Option<Dialect> {
+    let of_name = instances.iter().filter(|instance| instance.row.name == name);
+    of_name.filter_map(|instance| Dialect::from_name(instance.row.pairs.get("dialect")?)).next()
+}
+
 /// Checks a name before it becomes a part of a path or of a line.
 pub(super) fn checked(name: &str) -> Result<&str, Error> {
-    let is_of_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '.' | '-');
-    let is_sound = name.len() <= 63
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(is_of_name)
-        && !name.ends_with(".deferred");
-    if is_sound { Ok(name) } else { Err(Error::NoName { name: name.to_owned() }) }
+    if grammar::is_name(name) { Ok(name) } else { Err(Error::NoName { name: name.to_owned() }) }
 }
 
 #[cfg(test)]

@@ -2,17 +2,26 @@
 //!
 //! Enters: requests. Leaves: futures of outcomes. Promised: as the blocking face; besides, every future may be dropped: what
 //! it had sent stays sent, and its reply reaches nobody else. It runs on any runtime of tokio with I/O and time; nothing is
-//! spawned.
+//! spawned but the task that keeps a registration.
 //!
 //! - `lane` — one socket of a host: the core and its connection
 //! - `route` — a name → a connection
 //! - `wire` — a connection, and waiting for it
-//! - `ask` — questions to the registry
+//! - `registry`, `watch`, `registration` — what the registry offers
+//! - `talk`, `ask` — a conversation with it, and what a client asks before it connects
 
 mod ask;
 mod lane;
+mod registration;
+mod registry;
 mod route;
+mod talk;
+mod watch;
 mod wire;
+
+pub use self::registration::AsyncRegistration;
+pub use self::registry::AsyncRegistry;
+pub use self::watch::AsyncWatch;
 
 use std::time::{Duration, Instant};
 

@@ -6,13 +6,21 @@
 //! - `lane` — one socket of a host: the core and its connection
 //! - `route` — a name → a connection
 //! - `wire` — a connection, and waiting for it
-//! - `ask` — questions to the registry
+//! - `registry`, `watch`, `registration` — what the registry offers
+//! - `talk`, `ask` — a conversation with it, and what a client asks before it connects
 
 mod ask;
 mod lane;
+mod registration;
+mod registry;
 mod route;
+mod talk;
+mod watch;
 mod wire;
 
+pub use self::registration::Registration;
+pub use self::registry::Registry;
+pub use self::watch::Watch;
 pub(super) use self::wire::is_for_later;
 
 use std::time::{Duration, Instant};
