@@ -5,7 +5,6 @@
 //! a lease ends at its time whatever else goes on, at most [`SWEEP`] of them in one go.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -226,9 +225,4 @@ impl Desk {
             store.close();
         }
     }
-}
-
-/// A host as a row.
-pub(super) fn host_row(name: String, socket: String, owner: u32, pairs: BTreeMap<String, String>) -> Row {
-    Row { lease: Lease::of_host(&name), name, address: socket, ttl: None, owner, pairs }
 }
