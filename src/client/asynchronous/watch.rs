@@ -18,12 +18,14 @@ pub struct AsyncWatch {
     ear: Ear,
     talk: Option<Talk>,
     failures: u32,
+    /// This conversation has told something.
+    is_sound: bool,
 }
 
 impl AsyncWatch {
     pub(super) fn new(socket: PathBuf, prefix: &str) -> Result<Self, RegistryError> {
         watch_command(prefix, None)?;
-        Ok(Self { socket, prefix: prefix.to_owned(), ear: Ear::default(), talk: None, failures: 0 })
+        Ok(Self { socket, prefix: prefix.to_owned(), ear: Ear::default(), talk: None, failures: 0, is_sound: false })
     }
 
     /// Waits for the next news, for ever if there are none. The first is a snapshot.
@@ -34,14 +36,19 @@ impl AsyncWatch {
         loop {
             let heard = self.next_line().await.and_then(|line| self.ear.hear(&line));
             match heard {
-                Ok(Some(news)) => return Ok(news),
-                Ok(None) => {}
-                // The registry was away for a moment, or a new one has taken its place: it is asked where we were.
-                Err(RegistryError::Away { .. }) if self.failures == 0 && self.talk.take().is_some() => {}
+                Ok(news) => {
+                    (self.failures, self.is_sound) = (0, true);
+                    if let Some(news) = news {
+                        return Ok(news);
+                    }
+                }
                 Err(error) => {
                     self.talk = None;
                     self.failures = self.failures.saturating_add(1);
-                    return Err(error);
+                    // One that has told something may end: it is taken up again where it was.
+                    if !std::mem::take(&mut self.is_sound) {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -49,9 +56,7 @@ impl AsyncWatch {
 
     async fn next_line(&mut self) -> Result<String, RegistryError> {
         if let Some(talk) = &mut self.talk {
-            let line = talk.hear(None).await?;
-            self.failures = 0;
-            return Ok(line);
+            return talk.hear(None).await;
         }
         if self.failures > 0 {
             tokio::time::sleep(pause(self.failures, fastrand::f64())).await;

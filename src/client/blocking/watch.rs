@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::talk::Talk;
 use crate::client::link::pause;
@@ -19,12 +19,14 @@ pub struct Watch {
     ear: Ear,
     talk: Option<Talk>,
     failures: u32,
+    /// This conversation has told something.
+    is_sound: bool,
 }
 
 impl Watch {
     pub(super) fn new(socket: PathBuf, prefix: &str) -> Result<Self, RegistryError> {
         watch_command(prefix, None)?;
-        Ok(Self { socket, prefix: prefix.to_owned(), ear: Ear::default(), talk: None, failures: 0 })
+        Ok(Self { socket, prefix: prefix.to_owned(), ear: Ear::default(), talk: None, failures: 0, is_sound: false })
     }
 
     /// Waits for the next news, for ever if there are none. The first is a snapshot.
@@ -35,14 +37,19 @@ impl Watch {
         loop {
             let heard = self.next_line().and_then(|line| self.ear.hear(&line));
             match heard {
-                Ok(Some(news)) => return Ok(news),
-                Ok(None) => {}
-                // The registry was away for a moment, or a new one has taken its place: it is asked where we were.
-                Err(RegistryError::Away { .. }) if self.failures == 0 && self.talk.take().is_some() => {}
+                Ok(news) => {
+                    (self.failures, self.is_sound) = (0, true);
+                    if let Some(news) = news {
+                        return Ok(news);
+                    }
+                }
                 Err(error) => {
                     self.talk = None;
                     self.failures = self.failures.saturating_add(1);
-                    return Err(error);
+                    // One that has told something may end: it is taken up again where it was.
+                    if !std::mem::take(&mut self.is_sound) {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -50,12 +57,10 @@ impl Watch {
 
     fn next_line(&mut self) -> Result<String, RegistryError> {
         if let Some(talk) = &mut self.talk {
-            let line = talk.hear(None)?;
-            self.failures = 0;
-            return Ok(line);
+            return talk.hear(None);
         }
         if self.failures > 0 {
-            sleep(pause(self.failures, fastrand::f64()).max(Duration::from_millis(10)));
+            sleep(pause(self.failures, fastrand::f64()));
         }
         let mut talk = Talk::connect(&self.socket)?;
         let until = Instant::now() + PATIENCE;

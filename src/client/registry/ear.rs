@@ -95,6 +95,8 @@ impl Ear {
                 instances.push(Instance { row, left });
                 Ok(None)
             }
+            // It tells so before it closes.
+            State::Changes if line.starts_with("error ") => rest(line).map(|_| None),
             State::Changes => self.change(line).map(Some),
         }
     }
@@ -206,7 +208,13 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_row_or_change_is_an_error() {
-        for lines in [&["ok x"][..], &["ok 7", "nonsense"], &["ok 7", "", "nonsense"], &["error busy full"]] {
+        for lines in [
+            &["ok x"][..],
+            &["ok 7", "nonsense"],
+            &["ok 7", "", "nonsense"],
+            &["ok 7", "", "error busy slow"],
+            &["error busy full"],
+        ] {
             let mut ear = Ear::default();
             assert!(lines.iter().any(|line| ear.hear(line).is_err()), "{lines:?}");
         }
