@@ -109,11 +109,12 @@ class _Lane:
         self.client, self.deferred, self.patience = client, deferred, patience
         self.socket, self.opened, self.proven, self.held, self.places = None, 0.0, False, b"", []
         self.sent, self.waiting = collections.deque(), collections.deque()  # wholly written; the first may be in part
-        self.failures, self.failing_since, self.not_before, self.reason = 0, None, 0.0, ""
+        self.failures, self.failing_since, self.failed_at, self.not_before, self.reason = 0, None, 0.0, 0.0, ""
 
     def submit(self, request):
         asked = _Asked(_framed(self.client.dialect, request), time.monotonic() + self.client.deadline)
         self.waiting.append(asked)
+        self.not_before = min(self.not_before, self.failed_at + 0.02)  # perhaps it is back
         self.move(0.0)
         return asked
 
@@ -159,7 +160,7 @@ class _Lane:
 
     def failed(self, reason):
         now = time.monotonic()
-        self.failures, self.reason = self.failures + 1, reason
+        self.failures, self.failed_at, self.reason = self.failures + 1, now, reason
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.not_before = now + min(2.0, 0.02 * 2 ** min(self.failures - 1, 16)) * random.uniform(0.5, 1.0)
         if now - self.failing_since >= self.patience:

@@ -1,8 +1,8 @@
 //! Whether there is a connection to the daemon, and when the next attempt may be made. Pure.
 //!
 //! Enters: attempts and how they ended, with the time. Leaves: when to try, and whether waiting is of any use. Promised:
-//! after a failure attempts are at least half of [`SHORTEST`] apart, also with a daemon that accepts only to close; the
-//! first one after a sound connection is made at once.
+//! after a failure attempts are at least half of [`SHORTEST`] apart, also with a daemon that accepts only to close, and
+//! further and further apart while nothing new is asked for; the first one after a sound connection is made at once.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ pub(super) struct Link {
     /// The first of these failures.
     failing_since: Option<Instant>,
     not_before: Option<Instant>,
+    last_failure: Option<Instant>,
     reason: String,
     /// When the connection was opened, if there is one.
     opened: Option<Instant>,
@@ -37,6 +38,7 @@ impl Link {
             failures: 0,
             failing_since: None,
             not_before: None,
+            last_failure: None,
             reason: String::new(),
             opened: None,
             proven: false,
@@ -88,7 +90,7 @@ impl Link {
         self.opened = None;
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
-        self.not_before = Some(now + pause(self.failures, jitter));
+        (self.last_failure, self.not_before) = (Some(now), Some(now + pause(self.failures, jitter)));
         reason.clone_into(&mut self.reason);
     }
 
@@ -100,6 +102,12 @@ impl Link {
         }
         self.forgive();
         reason.clone_into(&mut self.reason);
+    }
+
+    /// There is new work: it does not wait for the end of a long pause to learn whether the daemon is back.
+    pub(super) fn hurry(&mut self) {
+        let soon = self.last_failure.map(|at| at + SHORTEST);
+        self.not_before = self.not_before.zip(soon).map(|(planned, soon)| planned.min(soon));
     }
 
     fn forgive(&mut self) {
@@ -142,6 +150,22 @@ mod tests {
         link.connected(later);
         link.proven();
         assert!(!link.is_failing());
+    }
+
+    #[test]
+    fn new_work_does_not_wait_for_the_end_of_a_long_pause() {
+        let (mut link, now) = (Link::new(PATIENCE), Instant::now());
+        link.hurry();
+        assert_eq!(link.not_before(), None);
+        for _ in 0..9 {
+            link.failed("refused", now, 0.0);
+        }
+        assert_eq!(link.not_before(), Some(now + LONGEST));
+        link.hurry();
+        assert_eq!(link.not_before(), Some(now + SHORTEST));
+        link.failed("refused", now, 1.0);
+        link.hurry();
+        assert_eq!(link.not_before(), Some(now + SHORTEST), "it brings nothing back later");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Options {
     }
 
     /// How long a request waits for a daemon that is away (5 s); then it is lost. While it stays away, further requests are
-    /// lost at once, or after one more attempt to connect.
+    /// lost after one more attempt to connect.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -1,4 +1,4 @@
-"""Drives clients/tieline.py: driver.py DIALECT. One step per line of standard input, one line per outcome."""
+"""Drives clients/tieline.py: driver.py DIALECT said|known. One step per line of standard input, one line per outcome."""
 
 import os
 import sys
@@ -7,12 +7,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import tieline
 
 DIALECT = sys.argv[1]
+SAID = DIALECT if sys.argv[2] == "said" else None
 clients = {}
 
 
 def client(name):
     if name not in clients:
-        clients[name] = tieline.Client(name, dialect=DIALECT, patience=0.3)
+        clients[name] = tieline.Client(name, dialect=SAID, patience=0.3)
     return clients[name]
 
 

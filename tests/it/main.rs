@@ -9,6 +9,8 @@ mod bounds;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod dead;
 #[cfg(test)]
 mod demo;

@@ -88,6 +88,7 @@ impl Core {
 
     /// Takes a request, framed, of which one reply is expected.
     pub(super) fn submit(&mut self, frame: Vec<u8>, deadline: Instant) -> Ticket {
+        self.link.hurry();
         let (ticket, expect) = (self.results.open(), self.terms.dialect.expect(&frame));
         self.owed.push_back(Owed { ticket: Some(ticket), deadline, expect, frame, written: 0 });
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
