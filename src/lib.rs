@@ -23,6 +23,8 @@
 //!
 //! What must not be lost waits in the [`spool`], one store per host.
 //!
+//! A program in Rust that is a requester, or registers a name of its own, has the [`client`] for it.
+//!
 //! Children have other roles besides: one is the [`registry`] of names, and one for each `[serve.NAME]` is the far end of
 //! other machines' hosts (`serve`). The parent treats them all alike.
 //!

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(framed(Dialect::Memcache, "get a\r\nget b"), Err(Unfit::Inline(SEVERAL)));
         assert_eq!(framed(Dialect::Memcache, "set k 0 0 1"), Err(Unfit::Inline(NO_VALUE)));
         for dialect in Dialect::ALL {
-            assert_eq!(framed(dialect, &"x".repeat(65)), Err(Unfit::TooLarge { max: 64 }), "{dialect:?}");
+            assert_eq!(framed(dialect, "x".repeat(65)), Err(Unfit::TooLarge { max: 64 }), "{dialect:?}");
         }
     }
 
