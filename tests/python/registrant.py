@@ -19,11 +19,13 @@ def main():
             if stream is None:
                 connection = socket.socket(socket.AF_UNIX)
                 connection.connect(path)
-                stream = connection.makefile("rwb", buffering=0)
-            for name in names:
-                lease = leases.get(name)
-                command = f"RENEW {lease}" if lease else f"REGISTER {name} tcp:127.0.0.1:{first + 1} ttl={int(ttl * 1000)}ms"
-                stream.write(command.encode() + b"\n")
+                stream = connection.makefile("rb")
+            begun = time.monotonic()
+            held = [leases.get(name) for name in names]
+            anew = f"tcp:127.0.0.1:{first + 1} ttl={int(ttl * 1000)}ms"
+            commands = [f"RENEW {lease}\n" if lease else f"REGISTER {name} {anew}\n" for name, lease in zip(names, held)]
+            connection.sendall("".join(commands).encode())
+            for name, lease in zip(names, held):
                 answer = stream.readline().decode().split()
                 if not answer:
                     raise OSError("closed")
@@ -34,7 +36,7 @@ def main():
             if not said and len(leases) == count:
                 print("registered", flush=True)
                 said = True
-            time.sleep(ttl / 4)
+            time.sleep(max(0.0, begun + ttl / 5 - time.monotonic()))
         except OSError:
             stream = None
             time.sleep(0.02)
