@@ -11,7 +11,7 @@ use crate::common::{Daemon, wait_until};
 
 const PROGRAMS: usize = 50;
 const NAMES: usize = 20;
-const TTL: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_secs(4);
 
 /// A process that registers names and renews them; ends with its value.
 struct Registrant {
@@ -21,15 +21,15 @@ struct Registrant {
 
 impl Registrant {
     fn start(socket: &Path, first: usize) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/registrant.py");
-        let process = Command::new("python3")
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/perl/registrant.pl");
+        let process = Command::new("perl")
             .arg(script)
             .arg(socket)
-            .args([first.to_string(), NAMES.to_string(), TTL.as_secs().to_string()])
+            .args([first.to_string(), NAMES.to_string(), TTL.as_millis().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python3 can be run");
+            .expect("perl can be run");
         Self { process, first }
     }
 
