@@ -201,3 +201,6 @@ async fn accept(
         desk.requesters.set(sessions.len());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,11 +29,15 @@ mod mistakes;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod send;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

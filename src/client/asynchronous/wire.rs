@@ -29,6 +29,8 @@ impl Wire {
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }
+            // The registry leads to no further name.
+            Address::Name { .. } => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 

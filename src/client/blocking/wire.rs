@@ -29,6 +29,8 @@ impl Wire {
         match address {
             Address::Unix { path } => unix(path).map(Self::Unix),
             Address::Tcp { host, port } => tcp(host, *port, until).map(Self::Tcp),
+            // The registry leads to no further name.
+            Address::Name { .. } => Err(ErrorKind::InvalidInput.into()),
         }
     }
 

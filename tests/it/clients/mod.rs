@@ -2,6 +2,7 @@
 //! register names.
 
 mod driver;
+mod faces;
 mod registering;
 mod stage;
 mod table;
