@@ -9,11 +9,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::daemon::{Daemon, INSTANCES};
 
+/// How a program gets ready.
+type Begin = fn(&Daemon) -> Box<dyn Lookup>;
+
 /// One way, and by how many programs at once.
 pub(crate) struct Contender {
     pub(crate) programs: usize,
     pub(crate) what: &'static str,
-    pub(crate) begin: fn(&Daemon) -> Box<dyn Lookup>,
+    pub(crate) begin: Begin,
 }
 
 /// What one program does.
@@ -26,7 +29,7 @@ impl Contender {
     /// All of them, in the order in which they are measured and printed. Beside them belongs a `get` of the same rows
     /// from NATS KV, where a server is installed.
     pub(crate) fn all() -> Vec<Self> {
-        let ways: [(&'static str, fn(&Daemon) -> Box<dyn Lookup>); 3] = [
+        let ways: [(&'static str, Begin); 3] = [
             ("tieline, RESOLVE", |daemon| Box::new(Resolve(daemon.connect()))),
             ("sqlite3 library, kept open, prepared statement", |daemon| Box::new(Kept(open(&daemon.file())))),
             ("sqlite3 library, opened for each read", |daemon| Box::new(Anew(daemon.file()))),
