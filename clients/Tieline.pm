@@ -261,6 +261,8 @@ package Tieline::Lane;
 
 use List::Util qw(max min);
 
+my $NOT_DEFERRED = "there is no socket for deferred requests; give the host the option deferred in hosts.tab\n";
+
 sub new {
     my ($class, $client, $deferred, $patience) = @_;
     return bless {
@@ -324,6 +326,10 @@ sub connect {
         $self->{socket} = $self->connected;
         1;
     };
+    if (!$done && $@ eq $NOT_DEFERRED) {
+        @{ $self->{waiting} } = ();
+        die $@;
+    }
     return $self->failed($@) if !$done;
     @$self{qw(opened proven)} = ($now, 0);
     return;
@@ -332,10 +338,13 @@ sub connect {
 # A socket to the first place that answers.
 sub connected {
     my ($self) = @_;
-    my $why = 'nobody is there';
+    my $why = $NOT_DEFERRED;
     for my $place (@{ $self->{places} }) {
         my ($kind, $rest) = split /:/, $place, 2;
-        next if $self->{deferred} && ($kind ne 'unix' || $rest !~ s/\.sock\z/.deferred.sock/);
+        if ($self->{deferred}) {
+            my $path = $rest;
+            next if $kind ne 'unix' || $rest !~ s/\.sock\z/.deferred.sock/ || -e $path && !-e $rest;
+        }
         my $socket
           = $kind eq 'unix'
           ? IO::Socket::UNIX->new(Peer => $rest, Timeout => 2)
@@ -344,9 +353,9 @@ sub connected {
             $socket->blocking(0);
             return $socket;
         }
-        $why = "$place: " . ($! || $@);
+        $why = "$place: " . ($! || $@) . "\n";
     }
-    die "$why\n";
+    die $why;
 }
 
 sub failed {

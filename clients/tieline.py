@@ -59,6 +59,10 @@ class Error(Exception):
         self.kind = kind
 
 
+class NotDeferred(Error):
+    """The host has no socket for deferred requests."""
+
+
 class ReplyError(Exception):
     """An error that the host replied (resp)."""
 
@@ -155,6 +159,9 @@ class _Lane:
             self.places = _places(self.client.run_dir, self.client.name, self.places)
             self.socket = _connected(self.places, self.deferred)
             self.opened, self.proven = now, False
+        except NotDeferred:
+            self.waiting.clear()
+            raise
         except (OSError, Error) as error:
             self.failed(str(error))
 
@@ -326,16 +333,18 @@ _SIMPLE = {
 
 def _connected(places, deferred):
     """A socket to the first place that answers."""
-    error = Error("nobody is there")
+    error = NotDeferred("there is no socket for deferred requests; give the host the option deferred in hosts.tab")
     for place in places:
         kind, _, rest = place.partition(":")
-        if deferred and not (kind == "unix" and rest.endswith(".sock")):
-            continue
+        if deferred:
+            path, rest = rest, rest[:-5] + ".deferred.sock"
+            if kind != "unix" or not path.endswith(".sock") or os.path.exists(path) and not os.path.exists(rest):
+                continue
         try:
             if kind == "unix":
                 there = socket.socket(socket.AF_UNIX)
                 there.settimeout(2.0)
-                there.connect(rest[:-5] + ".deferred.sock" if deferred else rest)
+                there.connect(rest)
             else:
                 host, _, port = rest.rpartition(":")
                 there = socket.create_connection((host.strip("[]"), int(port)), timeout=2.0)

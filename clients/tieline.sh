@@ -109,9 +109,12 @@ _tieline_by_nc() {
   _tieline_at=$(tieline_address "$_tieline_name") || return 0
   if [ -n "$_tieline_how" ]; then
     case $_tieline_at in
-      unix:*.sock) _tieline_at=${_tieline_at%.sock}.deferred.sock ;;
+      unix:*.sock) _tieline_plain=${_tieline_at#unix:} _tieline_at=${_tieline_at%.sock}.deferred.sock ;;
       *) tieline_outcome=refused && return ;;
     esac
+    if [ -e "$_tieline_plain" ] && ! [ -e "${_tieline_at#unix:}" ]; then
+      tieline_outcome=refused && return
+    fi
   fi
   # The status behind the reply keeps its line feed, which says whether it is whole.
   _tieline_said=$(printf '%s\n' "$*" | _tieline_nc "$_tieline_at" 2>/dev/null; printf ':%s' "$?")

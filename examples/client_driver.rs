@@ -44,8 +44,10 @@ fn main() -> Fallible<()> {
             clients.insert((*name).to_owned(), Either::open(face, name, options.clone())?);
         }
         let Some(client) = clients.get_mut(*name) else { continue };
-        for outcome in client.step(verb, dialect, requests)? {
-            tell(&outcome)?;
+        match client.step(verb, dialect, requests) {
+            Ok(outcomes) => outcomes.iter().try_for_each(tell)?,
+            // Nothing was asked.
+            Err(error) => say("refused", &error.to_string())?,
         }
     }
     Ok(())
@@ -114,8 +116,12 @@ fn tell(outcome: &Outcome) -> Fallible<()> {
         Outcome::Delayed(id) => id.to_string(),
         Outcome::Failure(_) => String::new(),
     };
+    say(outcome.word(), &body)
+}
+
+fn say(word: &str, body: &str) -> Fallible<()> {
     let body = body.replace('\\', "\\\\").replace('\r', "\\r").replace('\n', "\\n");
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}\t{body}", outcome.word())?;
+    writeln!(out, "{word}\t{body}")?;
     Ok(out.flush()?)
 }

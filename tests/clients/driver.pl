@@ -29,7 +29,10 @@ while (my $line = <STDIN>) {
     chomp $line;
     my ($verb, $name, @requests) = split /\t/, $line;
     if    ($verb eq 'ask')      { told(client($name)->request(request($requests[0]))) }
-    elsif ($verb eq 'deferred') { told(client($name)->request_deferred(request($requests[0]))) }
+    elsif ($verb eq 'deferred') {
+        my $outcome = eval { client($name)->request_deferred(request($requests[0])) };
+        told($outcome // { kind => 'refused', body => $@ });
+    }
     elsif ($verb eq 'pipeline') {
         client($name)->send(request($_)) for @requests;
         told(client($name)->receive) for @requests;

@@ -31,7 +31,10 @@ for line in sys.stdin:
     if verb == "ask":
         tell(client(name).request(request(requests[0])))
     elif verb == "deferred":
-        tell(client(name).request_deferred(request(requests[0])))
+        try:
+            tell(client(name).request_deferred(request(requests[0])))
+        except tieline.NotDeferred as error:
+            print("refused", error, sep="\t", flush=True)
     elif verb == "pipeline":
         for text in requests:
             client(name).send(request(text))

@@ -33,10 +33,10 @@ fn a_future_that_is_dropped_leaves_its_reply_to_nobody() {
     runtime().block_on(async {
         let mut client: AsyncClient = options.open_async("far").await.expect("a client");
         let soon = Duration::from_millis(50);
-        assert!(timeout(soon, client.request("<1> after=500")).await.is_err(), "the reply takes longer");
+        assert!(timeout(soon, client.request("<1> after=1000")).await.is_err(), "the reply takes longer");
         assert_eq!(text(client.request("<2>").await.expect("a request")), "<2>  <2>");
 
-        client.send("<3> after=500").await.expect("a request");
+        client.send("<3> after=1000").await.expect("a request");
         assert!(timeout(soon, client.receive()).await.is_err(), "the reply takes longer");
         client.send("<4>").await.expect("a request");
         let mut received = Vec::new();
@@ -97,8 +97,9 @@ fn the_same_with_tokio() {
 #[test]
 fn a_daemon_that_hangs_costs_a_request_its_deadline_and_its_late_reply_reaches_nobody() {
     let (host, mut daemon, options) = far("");
-    let mut client = options.deadline(Duration::from_millis(600)).open("far").expect("a client");
+    let mut client = options.open("far").expect("a client");
     assert_eq!(text(client.request("<1>").expect("a request")), "<1>  <1>");
+    client.set_deadline(Duration::from_millis(600));
     let child = daemon.child("far");
     child.signal(Signal::SIGSTOP);
     let start = Instant::now();

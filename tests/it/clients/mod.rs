@@ -1,6 +1,7 @@
 //! The clients of every language, and the library's both faces, do what `tests/clients/expectations.txt` says; and they
 //! register names.
 
+mod command;
 mod driver;
 mod faces;
 mod registering;
