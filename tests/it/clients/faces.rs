@@ -67,7 +67,7 @@ fn a_pipeline_larger_than_every_buffer_is_no_deadlock_and_keeps_its_order() {
     let (_host, daemon, options) = far("pipeline=16");
     let mut client = options.open("far").expect("a client");
     for number in 0..MANY {
-        client.send(&large(number)).expect("a request");
+        client.send(large(number)).expect("a request");
     }
     for number in 0..MANY {
         let (_, outcome) = client.receive().expect("an outcome");
@@ -123,7 +123,7 @@ fn a_dead_instance_is_passed_over_and_the_registry_says_how_they_speak() {
     for number in 1..=4 {
         let mut client = options.clone().open("pair").expect("one of the two answers");
         assert_eq!(client.dialect(), Dialect::Line);
-        assert!(text(client.request(&tag(number)).expect("a request")).starts_with(&tag(number)));
+        assert!(text(client.request(tag(number)).expect("a request")).starts_with(&tag(number)));
     }
     drop(alive);
     assert!(matches!(options.clone().open("pair"), Err(Error::Unreachable { .. })));
