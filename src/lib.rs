@@ -23,7 +23,9 @@
 //!
 //! What must not be lost waits in the [`spool`], one store per host.
 //!
-//! Children have other roles besides: one is the `registry` of names, and one for each `[serve.NAME]` is the far end of
+//! A program in Rust that is a requester, or registers a name of its own, has the [`client`] for it.
+//!
+//! Children have other roles besides: one is the [`registry`] of names, and one for each `[serve.NAME]` is the far end of
 //! other machines' hosts (`serve`). The parent treats them all alike.
 //!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
@@ -33,13 +35,14 @@
 
 pub mod child;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dialect;
 pub mod heritage;
 pub mod logging;
 pub mod parent;
 pub mod pool;
-pub(crate) mod registry;
+pub mod registry;
 pub mod requester;
 pub(crate) mod serve;
 pub mod snapshot;

@@ -7,6 +7,7 @@ mod check;
 mod daemon;
 mod demo;
 pub mod exit;
+mod names;
 mod probe;
 mod rehearse;
 mod restart;
@@ -71,6 +72,8 @@ enum Command {
     /// Look at the stored requests of a deferred host, and change them
     #[command(subcommand)]
     Spool(spool::Action),
+    #[command(flatten)]
+    Names(names::Action),
     /// See it work: a host of its own, a hundred requesters, four connections
     Demo,
     /// Serve one host; for the parent alone
@@ -112,6 +115,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Restart => restart::run(config),
         Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
+        Command::Names(action) => names::run(config, &action),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
         Command::Rehearse => rehearse::run(config),

@@ -9,6 +9,8 @@ mod bounds;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod dead;
 #[cfg(test)]
 mod demo;
@@ -26,6 +28,8 @@ mod memcache;
 mod mistakes;
 #[cfg(test)]
 mod redis;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -224,7 +224,7 @@ impl<'a> Exchange<'a> {
         let (owed, was_refused) = (&mut self.owed, &mut self.was_refused);
         let taken = self.replies.feed(bytes, |reply| {
             let line = owed.pop_front().map_or(0, |owed| owed.line);
-            let failure = replies::failure(dialect, reply);
+            let failure = dialect.failure_in(reply);
             *was_refused = matches!(failure, Some((Failure::Refused, _)));
             match failure {
                 Some((failure, detail)) => failures.push((line, failure, detail)),

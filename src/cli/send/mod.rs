@@ -26,10 +26,11 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use self::exchange::{Exchange, Sinks, Source};
-use self::requests::{Intake, Unfit};
+use self::requests::Intake;
 use self::verdict::Verdict;
 use super::daemon::AskError;
 use super::{complain, exit};
+use crate::client::Unfit;
 use crate::config::{self, HostSettings, Settings};
 
 /// What `--help` says below the options.

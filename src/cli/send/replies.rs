@@ -3,7 +3,7 @@
 //! Enters: bytes in any split. Leaves: whole replies, each with what it is, and how it is printed. Promised: no more is
 //! held than one reply, which has at most the host's `max_reply` bytes.
 
-use crate::dialect::{Dialect, Failure, Fed, ReplyFramer, raw_reply, render_reply};
+use crate::dialect::{Dialect, Fed, ReplyFramer, raw_reply, render_reply};
 
 /// Finds the replies in what the daemon sends.
 #[derive(Debug)]
@@ -48,25 +48,6 @@ impl Replies {
     }
 }
 
-/// The failure that `reply` is, with its detail (`resp` and `memcache` have one); `None` if the host itself has replied.
-///
-/// A host of the dialects `line` and `len32` that replies with one of these very words is taken for a failure: there
-/// the word stands alone, and nothing tells who said it. That is how a program with no library can know it.
-pub(super) fn failure(dialect: Dialect, reply: &[u8]) -> Option<(Failure, String)> {
-    Failure::ALL.into_iter().find_map(|failure| {
-        let mut words = Vec::new();
-        dialect.failure(failure, "", &mut words);
-        match dialect {
-            Dialect::Line | Dialect::Len32 => (reply == words).then(|| (failure, String::new())),
-            Dialect::Resp | Dialect::Memcache => {
-                let detail = reply.strip_prefix(words.strip_suffix(b"\r\n")?)?;
-                let is_it = detail.starts_with(b" ") || detail == b"\r\n";
-                is_it.then(|| (failure, String::from_utf8_lossy(detail).trim().to_owned()))
-            }
-        }
-    })
-}
-
 /// Appends `reply` as standard output shows it.
 pub(super) fn show(dialect: Dialect, reply: &[u8], to_terminal: bool, out: &mut Vec<u8>) {
     match dialect {
@@ -84,12 +65,6 @@ pub(super) fn show(dialect: Dialect, reply: &[u8], to_terminal: bool, out: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn framed(dialect: Dialect, failure: Failure, detail: &str) -> Vec<u8> {
-        let mut words = Vec::new();
-        dialect.failure(failure, detail, &mut words);
-        words
-    }
 
     fn shown(dialect: Dialect, reply: &[u8], to_terminal: bool) -> String {
         let mut out = Vec::new();
@@ -114,35 +89,6 @@ mod tests {
     fn what_is_no_reply_or_too_large_is_said() {
         assert!(Replies::new(Dialect::Resp, 100).feed(b"hello", |_| ()).is_err());
         assert!(Replies::new(Dialect::Line, 4).feed(b"hello", |_| ()).is_err());
-    }
-
-    #[test]
-    fn a_failure_is_known_by_its_word_in_every_dialect() {
-        for dialect in Dialect::ALL {
-            for expected in Failure::ALL {
-                let has_one = matches!(dialect, Dialect::Resp | Dialect::Memcache);
-                let detail = if has_one { "why so" } else { "" };
-                let found = failure(dialect, &framed(dialect, expected, "why so"));
-                assert_eq!(found, Some((expected, detail.to_owned())), "{dialect:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_reply_that_only_resembles_a_failure_is_the_hosts() {
-        for (dialect, reply) in [
-            (Dialect::Line, &b"con_lost:7\n"[..]),
-            (Dialect::Line, b"con_lost\r\n"),
-            (Dialect::Line, b"\n"),
-            (Dialect::Len32, b"\0\0\0\x09con_lost\n"),
-            (Dialect::Resp, b"-CONLOSTS of it\r\n"),
-            (Dialect::Resp, b"+CONLOST\r\n"),
-            (Dialect::Resp, b"-ERR CONLOST\r\n"),
-            (Dialect::Memcache, b"SERVER_ERROR con_losts\r\n"),
-            (Dialect::Memcache, b"SERVER_ERROR out of memory\r\n"),
-        ] {
-            assert_eq!(failure(dialect, reply), None, "{dialect:?} {reply:?}");
-        }
     }
 
     #[test]

@@ -15,92 +15,21 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use thiserror::Error;
-
-use crate::dialect::{Dialect, Fed, RequestFramer, Wish, encode_command, split_inline};
+use crate::client::request::{NO_VALUE, body, has_reply};
+use crate::client::{Request, Unfit};
+use crate::dialect::{Dialect, Fed, RequestFramer, encode_command, split_inline};
 
 /// Bytes that are read at once from standard input.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// Why something is no request.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Unfit {
-    #[error(
-        "a request of the dialect `line` is one line, and this one has a line break in it; give several requests on \
-         standard input, one per line"
-    )]
-    LineBreak,
-    #[error("the request is empty")]
-    Empty,
-    #[error("{0}")]
-    Inline(&'static str),
-    #[error(
-        "memcached answers nothing to this, so that there would be nothing to wait for: leave `noreply` or `q` out"
-    )]
-    NoReply,
-    #[error(
-        "nothing tells where the answer to this ends, so that it cannot be waited for: give it to the host's socket \
-         itself, for instance with `nc -U`"
-    )]
-    Endless,
-    #[error("the request is larger than this host's max_request of {max} bytes")]
-    TooLarge { max: u64 },
-}
-
 /// The one request that `words` are, framed; `max` is the host's `max_request`.
 pub(super) fn from_words(dialect: Dialect, words: &[OsString], max: u64) -> Result<Vec<u8>, Unfit> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-    let mut request = Vec::new();
-    match dialect {
-        Dialect::Line => {
-            request = words.join(&b' ');
-            if memchr::memchr(b'\n', &request).is_some() {
-                return Err(Unfit::LineBreak);
-            }
-            request.push(b'\n');
-        }
-        Dialect::Len32 => request = body(&words.join(&b' '), max)?,
-        Dialect::Resp => match *words {
-            [line] if line.is_empty() || line.iter().any(u8::is_ascii_whitespace) => {
-                let words = split_inline(line).map_err(Unfit::Inline)?;
-                if words.is_empty() {
-                    return Err(Unfit::Empty);
-                }
-                encode_command(&words, &mut request);
-            }
-            _ => encode_command(&words, &mut request),
-        },
-        Dialect::Memcache => {
-            request = [&words.join(&b' '), &b"\r\n"[..]].concat();
-            match RequestFramer::new(dialect, max).feed(&request) {
-                Fed::Complete(end) if end == request.len() => with_reply(&request)?,
-                Fed::Complete(_) => {
-                    return Err(Unfit::Inline("this is more than one request; give them on standard input"));
-                }
-                Fed::Partial => return Err(Unfit::Inline(NO_VALUE)),
-                Fed::Malformed(what) => return Err(Unfit::Inline(what)),
-                Fed::TooLarge => return Err(Unfit::TooLarge { max }),
-            }
-        }
-    }
-    if request.len() as u64 > max { Err(Unfit::TooLarge { max }) } else { Ok(request) }
-}
-
-const NO_VALUE: &str = "its value is missing or too short; it follows the command in a line of its own";
-
-/// Checks that a request of `memcache` has a reply that can be waited for.
-fn with_reply(request: &[u8]) -> Result<(), Unfit> {
-    match Dialect::Memcache.wish(request) {
-        _ if Dialect::Memcache.expect(request).is_run() => Err(Unfit::NoReply),
-        Wish::Quit => Err(Unfit::NoReply),
-        Wish::Session { .. } => Err(Unfit::Endless),
-        _ => Ok(()),
-    }
-}
-
-fn body(bytes: &[u8], max: u64) -> Result<Vec<u8>, Unfit> {
-    let length = u32::try_from(bytes.len()).map_err(|_| Unfit::TooLarge { max })?;
-    Ok([&length.to_be_bytes(), bytes].concat())
+    let request = match *words {
+        [line] if line.is_empty() || line.iter().any(u8::is_ascii_whitespace) => Request::from(line),
+        _ => Request::from(words.as_slice()),
+    };
+    request.framed(dialect, max)
 }
 
 /// Standard input, taken apart.
@@ -181,7 +110,7 @@ impl Intake {
                 let frame = &rest[..length];
                 self.lines += memchr::memchr_iter(b'\n', frame).count() as u64;
                 self.at += length;
-                match with_reply(frame) {
+                match has_reply(frame) {
                     Ok(()) => {
                         out.extend_from_slice(frame);
                         Step::Request(first)

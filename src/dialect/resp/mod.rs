@@ -32,6 +32,7 @@ pub use inline::split_inline;
 pub use lesson::Lesson;
 pub use raw::raw_reply;
 pub use render::render_reply;
+pub use value::Value;
 
 pub(super) use reply::ReplyMachine;
 pub(super) use request::RequestMachine;
@@ -59,6 +60,12 @@ pub(super) fn push_line(text: &str, out: &mut Vec<u8>) {
         let c = if c.is_control() { ' ' } else { c };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
+}
+
+/// One whole reply as a tree; nothing for what is none.
+#[must_use]
+pub fn read_reply(reply: &[u8]) -> Option<Value<'_>> {
+    Value::read(reply)
 }
 
 /// What the complete request `frame` wants.

@@ -7,20 +7,29 @@ use super::pieces::{CRLF, Length, LengthLine};
 use super::reply::MAX_DEPTH;
 
 /// A reply, or a part of one. The texts are as the host wrote them.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Nothing (`$-1`, `*-1`, `_`).
     Null,
+    /// A word such as `OK`.
     Status(&'a [u8]),
+    /// An error, its code first.
     Error(&'a [u8]),
+    /// A whole number of 64 bits, as digits.
     Integer(&'a [u8]),
+    /// A number with a fraction, or `inf` or `nan`.
     Double(&'a [u8]),
+    /// A whole number of any size, as digits.
     Big(&'a [u8]),
+    /// True or false.
     Bool(bool),
-    /// In one piece, or joined from a streamed string's parts.
+    /// A string, in one piece or joined from a streamed string's parts.
     Text(Vec<u8>),
-    /// Without its kind (`txt:`).
+    /// A string that is for people, without its kind (`txt:`).
     Verbatim(&'a [u8]),
+    /// Values in order.
     Array(Vec<Value<'a>>),
+    /// Values in no order.
     Set(Vec<Value<'a>>),
     /// Keys and values in turn.
     Map(Vec<Value<'a>>),

@@ -1,0 +1,78 @@
+//! A conversation with the registry, for a program that waits.
+//!
+//! Enters: lines for the registry. Leaves: its lines. Promised: each call ends by its time; whatever goes wrong with the
+//! conversation is told as [`RegistryError::Away`].
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::wire::{Wire, is_for_later};
+use crate::client::registry::{Lines, RegistryError};
+use crate::config::Address;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct Talk {
+    path: PathBuf,
+    wire: Wire,
+    lines: Lines,
+}
+
+impl Talk {
+    pub(super) fn connect(path: &Path) -> Result<Self, RegistryError> {
+        let address = Address::Unix { path: path.to_owned() };
+        match Wire::connect(&address, Instant::now()) {
+            Ok(wire) => Ok(Self { path: path.to_owned(), wire, lines: Lines::default() }),
+            Err(error) => Err(RegistryError::of_io(path, &error)),
+        }
+    }
+
+    /// Says something and hears one line.
+    pub(super) fn ask(&mut self, command: &str, until: Instant) -> Result<String, RegistryError> {
+        self.say(command, until)?;
+        self.hear(Some(until))
+    }
+
+    pub(super) fn say(&mut self, command: &str, until: Instant) -> Result<(), RegistryError> {
+        let line = format!("{command}\n");
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match self.wire.write(&[IoSlice::new(rest)]) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if is_for_later(&error) => self.wait(true, Some(until))?,
+                Err(error) => return Err(self.broke(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line; without a time it is waited for for ever.
+    pub(super) fn hear(&mut self, until: Option<Instant>) -> Result<String, RegistryError> {
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            match self.lines.next() {
+                Ok(Some(line)) => return Ok(line),
+                Ok(None) => {}
+                Err(what) => return Err(self.broke(&io::Error::other(what))),
+            }
+            match self.wire.read(&mut chunk) {
+                Ok(0) => return Err(self.broke(&io::Error::other("it closed the connection"))),
+                Ok(count) => self.lines.feed(&chunk[..count]),
+                Err(error) if is_for_later(&error) => self.wait(false, until)?,
+                Err(error) => return Err(self.broke(&error)),
+            }
+        }
+    }
+
+    fn wait(&self, wants_room: bool, until: Option<Instant>) -> Result<(), RegistryError> {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Err(self.broke(&ErrorKind::TimedOut.into()));
+        }
+        self.wire.wait(wants_room, until).map_err(|error| self.broke(&error))
+    }
+
+    fn broke(&self, error: &io::Error) -> RegistryError {
+        RegistryError::of_io(&self.path, error)
+    }
+}
