@@ -75,7 +75,15 @@ impl Plan {
 
     fn read(words: Vec<String>) -> Result<Self, String> {
         let time = Duration::from_secs_f64(SECONDS);
-        let mut plan = Self { rounds: ROUNDS, time, calm: None, waited: Cell::default(), names: Vec::new(), table: String::new(), contenders: Vec::new() };
+        let mut plan = Self {
+            rounds: ROUNDS,
+            time,
+            calm: None,
+            waited: Cell::default(),
+            names: Vec::new(),
+            table: String::new(),
+            contenders: Vec::new(),
+        };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {

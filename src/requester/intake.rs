@@ -80,11 +80,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why the bytes cannot be taken; nothing after that can be.
-    pub fn take(
-        &mut self,
-        fresh: &[u8],
-        taker: &mut impl FnMut(Cow<'_, [u8]>) -> Flow,
-    ) -> Result<(), Refusal> {
+    pub fn take(&mut self, fresh: &[u8], taker: &mut impl FnMut(Cow<'_, [u8]>) -> Flow) -> Result<(), Refusal> {
         if self.held.is_empty() {
             let (start, fed) = self.scan(fresh, 0, &mut |request| taker(Cow::Borrowed(request)))?;
             self.hold(&fresh[start..]);

@@ -33,13 +33,7 @@ impl Dispatch {
 
     /// Begins a transaction, unless it is clear already how it would end.
     #[inline]
-    pub(super) fn undertake(
-        &mut self,
-        requester: RequesterId,
-        request: Cow<'_, [u8]>,
-        expect: Expect,
-        now: Instant,
-    ) {
+    pub(super) fn undertake(&mut self, requester: RequesterId, request: Cow<'_, [u8]>, expect: Expect, now: Instant) {
         if self.reach.standing() == pool::Standing::Dead {
             let why = format!("it cannot be reached ({})", self.reach.reason());
             return self.decline(requester, expect, Failure::Lost, &why);

@@ -10,9 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
 
 use nix::sys::socket::{SockFlag, accept4};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::plain::Socket;
+use super::plain::{Socket, register};
 use super::{Plain, Stream};
 
 /// See the head of this file.
@@ -28,8 +29,7 @@ impl Acceptor {
     /// # Errors
     /// Those of the event loop.
     pub fn new(listener: OwnedFd, is_tcp: bool) -> io::Result<Self> {
-        // SAFETY: an `OwnedFd` stays the same open descriptor until it is dropped, and `AsyncFd` deregisters it before.
-        Ok(Self { listener: unsafe { AsyncFd::register_with_interest(listener, tokio::io::Interest::READABLE) }?, is_tcp })
+        Ok(Self { listener: register(listener, Interest::READABLE)?, is_tcp })
     }
 
     /// Accepts the next one.

@@ -201,7 +201,7 @@ impl AsFd for Plain {
     }
 }
 
-fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub(super) fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: what is given here owns its descriptor, which stays open until it is dropped; `AsyncFd` deregisters it before.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
