@@ -63,7 +63,8 @@ fn write(asked: Asked) -> Wish {
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, test);
+    let done = LocalSet::new().block_on(&runtime, async { tokio::time::timeout(Duration::from_secs(30), test).await });
+    done.expect("something is waited for in vain");
 }
 
 #[test]
