@@ -8,6 +8,7 @@
 //! - `words`, `toml_values` — what each format is made of
 //! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
 //! - `meaning` — which options mean something to which hosts
+//! - `nats` — the keys of `[registry]` that put it on NATS
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
 //! - `host_files` — mistakes in the files that hosts name
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
@@ -23,6 +24,7 @@ mod host_files;
 mod hosts_tab;
 mod load;
 mod meaning;
+mod nats;
 mod nearest;
 mod options;
 pub(crate) mod secrets;
@@ -42,6 +44,7 @@ pub(crate) use fields::certified_name;
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
+pub use nats::{NatsCredentials, NatsSettings};
 pub(crate) use options::opening;
 pub use settings::{
     Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,

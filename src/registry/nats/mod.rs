@@ -1,0 +1,102 @@
+//! The registry of several machines: NATS JetStream KV behind the same interface as the local store.
+//!
+//! Enters: [`NatsSettings`], wishes of the directory. Leaves: answers, and news of what all machines did. Promised: what is
+//! answered as written is in the bucket; leases are ended by the bucket, at most a second late; while it cannot be reached,
+//! the directory keeps what it knows, and wishes are answered as unavailable at once; afterwards the directory has exactly
+//! what the bucket has.
+//!
+//! - [`server`] — which versions can be trusted with leases (pure)
+//! - [`machine`] — which machine this is, which addresses are its own
+//! - [`entry`] — a row ↔ a key and a value (pure)
+//! - [`mirror`] — entries of the bucket → news for the directory (pure)
+//! - [`access`] — settings → a connection
+//! - `bucket` — what is asked of JetStream
+//! - `wishes` — wishes → writes with an expected version
+//! - `life` — one connection after the other, and what is told of them
+
+pub mod access;
+mod bucket;
+pub mod entry;
+mod error;
+mod life;
+pub mod machine;
+pub mod mirror;
+pub mod server;
+mod wishes;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::row::Revision;
+use super::store::{News, Pending, Store, StoreError, Sweeper, Wish};
+use crate::config::NatsSettings;
+pub use error::NatsError;
+use life::{Lives, Shared, Standing};
+use mirror::Mirror;
+
+/// A store that machines share.
+#[derive(Debug)]
+pub struct NatsStore {
+    shared: Arc<Shared>,
+    life: JoinHandle<()>,
+    description: String,
+}
+
+impl NatsStore {
+    /// Begins to connect, in a task of the event loop that this is called in. Never waits, never fails: that there is no
+    /// connection is news.
+    #[must_use]
+    pub fn start(settings: NatsSettings, news: UnboundedSender<News>, now: SystemTime) -> Self {
+        let description = format!("the bucket {} of {}", settings.bucket, settings.servers_for_people());
+        let machine = machine::this_machine();
+        let shared = Arc::new(Shared::new(machine.clone()));
+        let (revision, mirror) = (first_revision(now), Mirror::new(machine));
+        let lives = Lives { shared: Arc::clone(&shared), settings, news, revision, mirror };
+        Self { shared, life: tokio::spawn(lives.run()), description }
+    }
+}
+
+impl Store for NatsStore {
+    fn ask(&self, wish: Wish) -> Pending {
+        let (answer, pending) = oneshot::channel();
+        match self.shared.standing() {
+            // Nobody may wait for it any more.
+            Standing::Away(reason) => drop(answer.send(Err(StoreError::Unavailable { reason }))),
+            Standing::Here(bucket) => {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move {
+                    let granted = wishes::grant(&bucket, &shared.machine, wish).await;
+                    if matches!(granted, Err(StoreError::Unavailable { .. })) {
+                        shared.doubt.notify_one();
+                    }
+                    drop(answer.send(granted));
+                });
+            }
+        }
+        pending
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        Sweeper::Store
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    /// What was asked for goes on in tasks of its own, for as long as the event loop runs.
+    fn close(self: Box<Self>) {
+        self.life.abort();
+    }
+}
+
+/// Revisions are counted by each process for itself, from the microseconds of the day it was started: none can have made a
+/// change per microsecond, so they are higher than all before.
+fn first_revision(now: SystemTime) -> Revision {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Revision(u64::try_from(since.as_micros()).unwrap_or_default())
+}

@@ -1,0 +1,7 @@
+//! The registry over NATS, with real servers.
+
+mod access;
+mod away;
+mod cluster;
+mod station;
+mod store;
