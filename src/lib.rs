@@ -21,7 +21,7 @@
 //! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone. What
 //! they go by is in [`config`]; who starts them, and asks them later, in [`cli`].
 //!
-//! What must not be lost waits in the [`spool`], one store per host.
+//! What must not be lost waits in the [`spool`], one store per host. Who is where is in the [`registry`].
 //!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
@@ -36,6 +36,7 @@ pub mod heritage;
 pub mod logging;
 pub mod parent;
 pub mod pool;
+pub mod registry;
 pub mod requester;
 pub mod snapshot;
 pub mod spool;

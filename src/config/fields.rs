@@ -54,6 +54,11 @@ pub(super) fn address(word: &str) -> Result<Address, Wrong> {
     }
 }
 
+/// Reads the address of a host for those outside of the configuration; else says what is wrong with it.
+pub(crate) fn read_address(word: &str) -> Result<Address, String> {
+    address(word).map_err(|wrong| wrong.what)
+}
+
 fn unix(word: &str, path: &str) -> Result<Address, Wrong> {
     let wrong = |why: &str, help: &str| Err(Wrong::new(format!("{} is no address: {why}", quoted(word)), help));
     if !Path::new(path).is_absolute() {
