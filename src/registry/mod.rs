@@ -8,8 +8,10 @@
 //! - [`directory`] — all rows in memory: who may change them, turns, leases, changes in their order (pure)
 //! - [`grammar`] — what programs say and are told, as lines (pure)
 //! - [`store`] — what a place must offer that makes changes last; a local one, or one that machines share
+//! - [`nats`] — the one that machines share
 
 pub mod directory;
 pub mod grammar;
+pub mod nats;
 pub mod row;
 pub mod store;

@@ -48,7 +48,7 @@ pub(super) struct Shared {
 
 #[derive(Debug, Clone)]
 pub(super) enum Standing {
-    Here(Bucket),
+    Here(Box<Bucket>),
     /// With the reason, for people.
     Away(String),
 }
@@ -109,7 +109,7 @@ impl Lives {
         let news = self.mirror.table(table, life.seen, self.revision);
         info!("{server} (NATS {version}) has the bucket {} with {} rows", self.settings.bucket, self.mirror.len());
         self.tell(news);
-        self.shared.set(Standing::Here(life.bucket.clone()));
+        self.shared.set(Standing::Here(Box::new(life.bucket.clone())));
         self.tell(News::Back);
         Err(lost(self.follow(&mut life, &mut ended).await))
     }

@@ -41,7 +41,7 @@ fn a_server_before_2_12_is_refused_by_its_name_and_version() {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let url = "nats://127.0.0.1:1".to_owned();
-    let said = complaint(settings(&[url.clone()]));
+    let said = complaint(settings(std::slice::from_ref(&url)));
     assert!(said.contains(&url) && said.contains("refused"), "{said}");
 }
 

@@ -12,7 +12,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(2);
 
 #[track_caller]
-fn must_be_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn must_be_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
 }
 
@@ -27,7 +27,7 @@ fn a_server_that_is_killed_leaves_the_table_and_comes_back_with_right_leases() {
     one.wait("the loss is told", |one| one.away.is_some());
     assert!(one.has(&long) && one.has(&short), "what was known is known");
     let start = Instant::now();
-    must_be_unavailable(one.ask(renew(&long, version)));
+    must_be_unavailable(&one.ask(renew(&long, version)));
     assert!(start.elapsed() < Duration::from_millis(500), "nobody waits for a server that is known to be away");
     // The bucket is away for longer than the short lease lasts.
     while start.elapsed() < SHORT + Duration::from_secs(1) {
@@ -57,7 +57,7 @@ fn a_partition_is_noticed_without_a_word_from_the_network_and_changes_arrive_aft
     cut_off.wait("all three are known", |station| station.table.len() == 3);
     relay.hold();
     let start = Instant::now();
-    must_be_unavailable(cut_off.ask(put(&row("mine", "tcp:192.0.2.1:4", MINUTE, 1))));
+    must_be_unavailable(&cut_off.ask(put(&row("mine", "tcp:192.0.2.1:4", MINUTE, 1))));
     assert!(start.elapsed() < Duration::from_secs(5), "an answer within the time of one request: {:?}", start.elapsed());
     cut_off.wait("the loss is told", |station| station.away.is_some());
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());

@@ -75,8 +75,7 @@ impl Station {
 
     /// Asks, and waits for the answer.
     pub(super) fn ask(&mut self, wish: Wish) -> Result<Version, StoreError> {
-        let pending = self.store.ask(wish);
-        let answer = self.runtime.block_on(async { timeout(LONG, pending).await });
+        let answer = self.runtime.block_on(async { timeout(LONG, self.store.ask(wish)).await });
         answer.expect("an answer in time").expect("an answer").map(|written| written.version)
     }
 
