@@ -21,7 +21,10 @@
 //! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone. What
 //! they go by is in [`config`]; who starts them, and asks them later, in [`cli`].
 //!
-//! What must not be lost waits in the [`spool`], one store per host. Who is where is in the [`registry`].
+//! What must not be lost waits in the [`spool`], one store per host.
+//!
+//! Children have other roles besides: one is the [`registry`] of names, and one for each `[serve.NAME]` is the far end of
+//! other machines' hosts (`serve`). The parent treats them all alike.
 //!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
 //! argument and touch no socket, file or runtime.
@@ -38,6 +41,7 @@ pub mod parent;
 pub mod pool;
 pub mod registry;
 pub mod requester;
+pub(crate) mod serve;
 pub mod snapshot;
 pub mod spool;
 pub mod system;

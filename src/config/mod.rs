@@ -11,6 +11,8 @@
 //! - `nats` — the keys of `[registry]` that put it on NATS
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
 //! - `host_files` — mistakes in the files that hosts name
+//! - `registry`, `serve` — what this daemon runs besides hosts; `rights` — who may use their sockets; `sockets` — that no
+//!   two of all these are at one place
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
 //! - `files` — mistakes that only the file system shows; the directories that are made
 //! - `settings` — what leaves
@@ -27,8 +29,12 @@ mod meaning;
 mod nats;
 mod nearest;
 mod options;
+mod registry;
+mod rights;
 pub(crate) mod secrets;
+mod serve;
 mod settings;
+mod sockets;
 mod source;
 mod tieline_toml;
 mod toml_values;
@@ -46,6 +52,8 @@ pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
 pub use nats::{NatsCredentials, NatsSettings};
 pub(crate) use options::opening;
+pub use registry::RegistrySettings;
+pub use serve::{Listen, ServeSettings};
 pub use settings::{
     Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,
 };

@@ -8,10 +8,21 @@
 //! - [`directory`] — all rows in memory: who may change them, turns, leases, changes in their order (pure)
 //! - [`grammar`] — what programs say and are told, as lines (pure)
 //! - [`store`] — what a place must offer that makes changes last; a local one, or one that machines share
+//! - [`sqlite`] — the local store
 //! - [`nats`] — the one that machines share
+//! - `desk` — where commands meet directory and store; `turnstile`: one change of a name at a time
+//! - `session`, `line`, `telling` — one program: its lines, its answers, its listings and what it watches
+//! - [`serve`] — all of it in one event loop: the registry's child
 
+mod desk;
 pub mod directory;
 pub mod grammar;
+mod line;
 pub mod nats;
 pub mod row;
+pub mod serve;
+mod session;
+pub mod sqlite;
 pub mod store;
+mod telling;
+mod turnstile;
