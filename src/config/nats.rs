@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use reading::{Draft, KEYS};
+pub(super) use reading::Draft;
 
 /// A registry that machines share over NATS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,7 +48,8 @@ impl Nats {
         [0, 1, 2].map(|number| {
             let listen = routes[number];
             let name = format!("n{}", number + 1);
-            let cluster = format!("cluster {{ name: c, listen: 127.0.0.1:{listen}, routes: [{list}], no_advertise: true }}");
+            let cluster =
+                format!("cluster {{ name: c, listen: 127.0.0.1:{listen}, routes: [{list}], no_advertise: true }}");
             let mut nats = Self::configured(&name, free_port(), &cluster);
             assert!(nats.runs(), "{name} ended: {}", nats.log());
             nats
@@ -106,7 +107,8 @@ impl Nats {
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log)
             .spawn();
-        let process = started.unwrap_or_else(|error| panic!("{}: {error}; is this processor's {PACKAGE} there?", server.display()));
+        let process = started
+            .unwrap_or_else(|error| panic!("{}: {error}; is this processor's {PACKAGE} there?", server.display()));
         self.process = Some(process);
         wait_until("nats-server answers", || {
             let process = self.process.as_mut().expect("it was started");

@@ -25,11 +25,11 @@ use crate::config::settings::Address;
 use crate::config::toml_values::{Entry, Values, wrong_type};
 
 /// The keys.
-pub(in crate::config) const KEYS: [&str; 10] =
+const KEYS: [&str; 10] =
     ["nats", "bucket", "replicas", "user", "password_file", "token_file", "creds_file", "ca", "cert", "key"];
 
 const SERVER_HELP: &str = "a server is nats://host:port, or tls://host:port";
-const SERVERS_HELP: &str = "an array of servers: [\"nats://host:4222\"]";
+const SERVERS_HELP: &str = "[\"nats://host:4222\"]";
 const BUCKET_HELP: &str = "1 to 64 letters, digits, `_` and `-`";
 const REPLICAS_HELP: &str = "on how many servers the bucket is kept: 1 to 5, an odd number";
 const PORT: &str = "4222";
@@ -93,7 +93,7 @@ impl Draft {
         let Some((servers, _)) = self.servers.clone() else {
             if let Some((key, span)) = self.first {
                 let what = format!("`{key}` means nothing without `nats`");
-                values.complain(span, what, format!("name the servers: `nats` is {SERVERS_HELP}"));
+                values.complain(span, what, format!("name the servers: nats = {SERVERS_HELP}"));
             }
             return None;
         };
@@ -105,7 +105,8 @@ impl Draft {
     }
 
     fn credentials(&self, values: &mut Values<'_>) -> Option<NatsCredentials> {
-        let ways = [("user", at(&self.user)), ("token_file", at(&self.token_file)), ("creds_file", at(&self.creds_file))];
+        let ways =
+            [("user", at(&self.user)), ("token_file", at(&self.token_file)), ("creds_file", at(&self.creds_file))];
         let given: Vec<(&str, Range<usize>)> = ways.into_iter().filter_map(|(key, span)| Some((key, span?))).collect();
         if let [(first, _), (second, span), ..] = given.as_slice() {
             let what = format!("`{second}` and `{first}` are two ways to log in");
@@ -143,7 +144,11 @@ fn both<A: Clone, B: Clone>(
         (Some((_, span)), None) => (first, span, second),
         (None, Some((_, span))) => (second, span, first),
     };
-    values.complain(span.clone(), format!("`{given}` is of no use without `{missing}`"), format!("give `{missing}` as well"));
+    values.complain(
+        span.clone(),
+        format!("`{given}` is of no use without `{missing}`"),
+        format!("give `{missing}` as well"),
+    );
     None
 }
 
@@ -153,13 +158,13 @@ fn servers(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Vec<String>
         return values.take(entry.span.clone(), Err(wrong));
     };
     if array.is_empty() {
-        let wrong = Wrong::new("`nats` names no server", format!("write {SERVERS_HELP}, or remove it"));
+        let wrong = Wrong::new("`nats` names no server", format!("write one into it: {SERVERS_HELP}; or remove it"));
         return values.take(entry.span.clone(), Err(wrong));
     }
     let read = array.iter().map(|each| {
         let read = match each.get_ref() {
             DeValue::String(word) => server(word),
-            other => Err(wrong_type(entry.key, other, "strings, in quotes", SERVER_HELP)),
+            other => Err(wrong_type(entry.key, other, "a string, in quotes", SERVER_HELP)),
         };
         values.take(each.span(), read)
     });
@@ -190,7 +195,9 @@ fn bucket(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<String> {
     let read = match word.as_str() {
         "" => Err(cannot_be(entry.key, &word, "it is empty", BUCKET_HELP)),
         name if name.len() > 64 => Err(cannot_be(entry.key, &word, "it is too long", BUCKET_HELP)),
-        name if !name.chars().all(is_right) => Err(cannot_be(entry.key, &word, "it has another character", BUCKET_HELP)),
+        name if !name.chars().all(is_right) => {
+            Err(cannot_be(entry.key, &word, "it has another character", BUCKET_HELP))
+        }
         _ => Ok(word),
     };
     values.take(entry.span.clone(), read)

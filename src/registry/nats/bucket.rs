@@ -41,7 +41,12 @@ pub(super) struct Bucket {
     context: Context,
     stream: Stream,
     name: String,
+    /// Added to the server's sequences, so that versions go on where those of an earlier bucket ended.
+    base: u64,
 }
+
+/// A sequence that no key has: expecting it is to be refused.
+const NEVER: u64 = 1 << 62;
 
 /// Why a write or a look failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,11 +97,39 @@ impl Bucket {
             Err(error) => return Err(cannot(error.to_string())),
         };
         check(&store, &name)?;
-        Ok(Self { context, stream: store.stream, name })
+        Ok(Self { context, stream: store.stream, name, base: 0 })
+    }
+
+    /// The same, with versions above `highest`.
+    pub(super) fn above(self, highest: Version) -> Self {
+        Self { base: highest.0, ..self }
+    }
+
+    /// What its versions are above.
+    pub(super) fn base(&self) -> Version {
+        Version(self.base)
+    }
+
+    fn version(&self, sequence: u64) -> Version {
+        Version(self.base.saturating_add(sequence))
+    }
+
+    /// What a version is to the server. Those of an earlier bucket are nothing to it.
+    fn sequence(&self, version: Version) -> u64 {
+        match version {
+            Version(0) => 0,
+            Version(version) => version.checked_sub(self.base).filter(|sequence| *sequence > 0).unwrap_or(NEVER),
+        }
     }
 
     /// Writes a value that ends by itself after `ttl`, whole seconds.
-    pub(super) async fn put(&self, key: &str, value: Vec<u8>, after: Version, ttl: Duration) -> Result<Version, Trouble> {
+    pub(super) async fn put(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        after: Version,
+        ttl: Duration,
+    ) -> Result<Version, Trouble> {
         let message = PublishMessage::build().payload(value.into()).ttl(ttl);
         self.publish(key, message, after).await
     }
@@ -108,10 +141,10 @@ impl Bucket {
     }
 
     async fn publish(&self, key: &str, message: PublishMessage, after: Version) -> Result<Version, Trouble> {
-        let message = message.expected_last_subject_sequence(after.0);
+        let message = message.expected_last_subject_sequence(self.sequence(after));
         let sent = self.context.send_publish(self.subject(key), message).await;
         let acknowledged = sent.map_err(|error| trouble(&error))?.await;
-        acknowledged.map(|ack| Version(ack.sequence)).map_err(|error| trouble(&error))
+        acknowledged.map(|ack| self.version(ack.sequence)).map_err(|error| trouble(&error))
     }
 
     /// What the server that leads the bucket has last under a key. Its age is not told.
@@ -119,11 +152,18 @@ impl Bucket {
         match self.stream.get_last_raw_message_by_subject(&self.subject(key)).await {
             Ok(message) => {
                 let value = (!is_end(Some(&message.headers))).then(|| message.payload.to_vec());
-                Ok(Some(Entry { key: key.to_owned(), value, version: Version(message.sequence), age: Duration::ZERO }))
+                Ok(Some(Entry {
+                    key: key.to_owned(),
+                    value,
+                    version: self.version(message.sequence),
+                    age: Duration::ZERO,
+                }))
             }
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                LastRawMessageErrorKind::JetStream(error) if error.code() < 500 => Err(Trouble::Failed(error.to_string())),
+                LastRawMessageErrorKind::JetStream(error) if error.code() < 500 => {
+                    Err(Trouble::Failed(error.to_string()))
+                }
                 _ => Err(Trouble::Silent(error.to_string())),
             },
         }
@@ -134,7 +174,7 @@ impl Bucket {
         let subject = format!("STREAM.INFO.KV_{}", self.name);
         match self.context.request(subject, &()).await {
             Ok(Response::Ok(Information { ts, created, state })) => {
-                Ok(Pulse { now: ts, created, last: Version(state.last_seq) })
+                Ok(Pulse { now: ts, created, last: self.version(state.last_seq) })
             }
             Ok(Response::Err { error }) => Err(format!("{error}")),
             Err(error) => Err(format!("the bucket does not answer: {error}")),
@@ -164,7 +204,7 @@ impl Bucket {
         let written = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).ok()?;
         let age = u64::try_from(now.as_millisecond().saturating_sub(written)).unwrap_or_default();
         let value = (!is_end(message.headers.as_ref())).then(|| message.payload.to_vec());
-        let (version, age) = (Version(info.stream_sequence), Duration::from_millis(age));
+        let (version, age) = (self.version(info.stream_sequence), Duration::from_millis(age));
         Some((Entry { key, value, version, age }, info.pending))
     }
 

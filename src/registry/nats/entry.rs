@@ -1,8 +1,8 @@
 //! A row as a key and a value of the bucket. Pure.
 //!
 //! Enters: a [`Row`]; or what stands in the bucket, whoever wrote it. Leaves: key and value; or the row, if there is a right
-//! one. Promised: a row that is written is read back the same; what is read fits its key, and has no word that would break
-//! a line of the registry.
+//! one. Promised: a row that is written is read back the same; what is read fits its key, and is what could
+//! have been registered here as well.
 //!
 //! ```text
 //! key      NAME.ADDRESS          an address that every machine can reach
@@ -20,6 +20,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::machine::is_local;
+use crate::config::show_duration;
+use crate::registry::directory::Registration;
+use crate::registry::grammar::{Command, command};
 use crate::registry::row::Row;
 
 const FORMAT: u32 = 1;
@@ -80,15 +83,19 @@ pub fn kept_for(ttl: Duration) -> Duration {
     rounded.max(SECOND)
 }
 
+/// Whether it could have been registered here, under a lease that is none of a host's.
 fn is_right(row: &Row) -> bool {
-    let words = [&row.name, &row.address, &row.lease.0];
-    let pairs = row.pairs.iter().all(|(key, value)| is_word(key) && !key.contains('=') && (value.is_empty() || is_word(value)));
-    row.ttl.is_some() && words.into_iter().all(|word| is_word(word)) && pairs
-}
-
-/// Whether it can stand in a line of the registry, between blanks.
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    let Row { name, address, lease, ttl: Some(ttl), pairs, .. } = row else { return false };
+    let mut line = format!("REGISTER {name} {address} ttl={}", show_duration(*ttl));
+    for (key, value) in pairs {
+        // Writing to a string does not fail.
+        write!(line, " {key}={value}").ok();
+    }
+    let is_lease = lease.0.len() <= 64 && lease.0.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let means = |read: &Registration| {
+        read.name == *name && read.address == *address && read.ttl == *ttl && read.pairs == *pairs
+    };
+    is_lease && !lease.0.is_empty() && matches!(command(line.as_bytes()), Ok(Command::Register(read)) if means(&read))
 }
 
 fn escaped(word: &str) -> String {

@@ -25,7 +25,9 @@ pub enum NatsError {
         reason: String,
     },
     /// A server wants other credentials.
-    #[error("{servers}: the server refuses {credentials}; see [registry] in tieline.toml, and the server's own configuration")]
+    #[error(
+        "{servers}: the server refuses {credentials}; see [registry] in tieline.toml, and the server's own configuration"
+    )]
     Refused {
         /// As configured.
         servers: String,
@@ -53,7 +55,9 @@ pub enum NatsError {
         version: String,
     },
     /// The server keeps nothing.
-    #[error("the server {server} has no JetStream for this account; start it with JetStream, as `nats-server -js` does")]
+    #[error(
+        "the server {server} has no JetStream for this account; start it with JetStream, as `nats-server -js` does"
+    )]
     NoJetStream {
         /// What it calls itself.
         server: String,

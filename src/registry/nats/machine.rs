@@ -32,10 +32,12 @@ mod tests {
 
     #[test]
     fn what_other_machines_cannot_reach_is_local() {
-        for address in ["unix:/run/a.sock", "tcp:127.0.0.1:1", "tcp:127.9.9.9:1", "tcp:[::1]:1", "tcp:LocalHost:1", "?"] {
+        for address in ["unix:/run/a.sock", "tcp:127.0.0.1:1", "tcp:127.9.9.9:1", "tcp:[::1]:1", "tcp:LocalHost:1", "?"]
+        {
             assert!(is_local(address), "{address}");
         }
-        for address in ["tcp:10.0.0.1:1", "tcp:[2001:db8::1]:1", "tcp:db.example.net:1", "tcp:localhost.example.net:1"] {
+        for address in ["tcp:10.0.0.1:1", "tcp:[2001:db8::1]:1", "tcp:db.example.net:1", "tcp:localhost.example.net:1"]
+        {
             assert!(!is_local(address), "{address}");
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::entry;
-use crate::registry::row::{Lease, Revision};
+use crate::registry::row::{Revision, Row};
 use crate::registry::store::{News, Stored, Version};
 
 /// What was written under a key.
@@ -26,29 +26,42 @@ pub struct Entry {
     pub age: Duration,
 }
 
-/// Which leases stand under which keys.
+/// What stands in the bucket, as far as this machine sees it.
 #[derive(Debug)]
 pub struct Mirror {
     machine: String,
-    held: BTreeMap<String, Lease>,
+    held: BTreeMap<String, Held>,
+    seen: Version,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    row: Arc<Row>,
+    /// The version that brought this lease, as far as is known.
+    since: Version,
 }
 
 impl Mirror {
     /// An empty one, of this machine.
     #[must_use]
     pub fn new(machine: String) -> Self {
-        Self { machine, held: BTreeMap::new() }
+        Self { machine, held: BTreeMap::new(), seen: Version(0) }
     }
 
     /// How many rows stand.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.held.len()
     }
 
+    /// The latest version that was taken over.
+    #[must_use]
+    pub fn seen(&self) -> Version {
+        self.seen
+    }
+
     /// Begins anew with all entries that there are.
-    pub fn table(&mut self, entries: Vec<Entry>, version: Version, revision: Revision) -> News {
+    pub fn table(&mut self, entries: Vec<Entry>, version: Version) -> News {
         self.held.clear();
         let mut rows: BTreeMap<String, Stored> = BTreeMap::new();
         for entry in entries {
@@ -57,20 +70,36 @@ impl Mirror {
                 None => _ = rows.remove(&entry.key),
             }
         }
-        self.held.extend(rows.iter().map(|(key, stored)| (key.clone(), stored.row.lease.clone())));
-        News::Table { rows: rows.into_values().collect(), version, revision }
+        self.held.extend(rows.iter().map(|(key, stored)| (key.clone(), held(stored))));
+        self.seen = version;
+        // Revisions are counted by each registry for itself: the bucket knows nothing of them.
+        News::Table { rows: rows.into_values().collect(), version, revision: Revision(0) }
     }
 
     /// What an entry changes; nothing if it is about what is not seen here.
     pub fn take(&mut self, entry: Entry) -> Option<News> {
         let version = entry.version;
+        self.seen = self.seen.max(version);
         match self.stored(&entry) {
             Some(stored) => {
-                self.held.insert(entry.key, stored.row.lease.clone());
+                let before = self.held.get(&entry.key).filter(|before| before.row.lease == stored.row.lease);
+                let since = before.map_or(version, |before| before.since);
+                self.held.insert(entry.key, Held { since, ..held(&stored) });
                 Some(News::Put(stored))
             }
-            None => self.held.remove(&entry.key).map(|lease| News::Gone { lease, version }),
+            None => self.held.remove(&entry.key).map(|held| News::Gone { lease: held.row.lease.clone(), version }),
         }
+    }
+
+    /// Whose the name of a row was when that row was written as `version`: somebody's who had rows under it, which the
+    /// owner of `row` had not.
+    #[must_use]
+    pub fn first_owner(&self, row: &Row, version: Version) -> Option<u32> {
+        let is_earlier =
+            |held: &&Held| held.row.name == row.name && held.row.address != row.address && held.since < version;
+        let mut earlier = self.held.values().filter(is_earlier).map(|held| held.row.owner).peekable();
+        let first = *earlier.peek()?;
+        (row.owner != 0 && !earlier.any(|owner| owner == row.owner)).then_some(first)
     }
 
     fn stored(&self, entry: &Entry) -> Option<Stored> {
@@ -84,6 +113,10 @@ impl Mirror {
         let left = row.ttl?.saturating_sub(entry.age);
         Some(Stored { row: Arc::new(row), left, version: entry.version })
     }
+}
+
+fn held(stored: &Stored) -> Held {
+    Held { row: Arc::clone(&stored.row), since: stored.version }
 }
 
 #[cfg(test)]

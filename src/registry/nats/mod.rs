@@ -12,7 +12,8 @@
 //! - [`access`] — settings → a connection
 //! - `bucket` — what is asked of JetStream
 //! - `wishes` — wishes → writes with an expected version
-//! - `life` — one connection after the other, and what is told of them
+//! - `watch` — all that stands in the bucket, then every change
+//! - `life` — one connection after the other, and what is told of them; `shared` — what those who ask see of it
 
 pub mod access;
 mod bucket;
@@ -22,21 +23,21 @@ mod life;
 pub mod machine;
 pub mod mirror;
 pub mod server;
+mod shared;
+mod watch;
 mod wishes;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::row::Revision;
 use super::store::{News, Pending, Store, StoreError, Sweeper, Wish};
 use crate::config::NatsSettings;
 pub use error::NatsError;
-use life::{Lives, Shared, Standing};
-use mirror::Mirror;
+use life::Lives;
+use shared::{Shared, Standing};
 
 /// A store that machines share.
 #[derive(Debug)]
@@ -50,12 +51,10 @@ impl NatsStore {
     /// Begins to connect, in a task of the event loop that this is called in. Never waits, never fails: that there is no
     /// connection is news.
     #[must_use]
-    pub fn start(settings: NatsSettings, news: UnboundedSender<News>, now: SystemTime) -> Self {
+    pub fn start(settings: NatsSettings, news: UnboundedSender<News>) -> Self {
         let description = format!("the bucket {} of {}", settings.bucket, settings.servers_for_people());
-        let machine = machine::this_machine();
-        let shared = Arc::new(Shared::new(machine.clone()));
-        let (revision, mirror) = (first_revision(now), Mirror::new(machine));
-        let lives = Lives { shared: Arc::clone(&shared), settings, news, revision, mirror };
+        let shared = Arc::new(Shared::new(machine::this_machine()));
+        let lives = Lives::new(Arc::clone(&shared), settings, news);
         Self { shared, life: tokio::spawn(lives.run()), description }
     }
 }
@@ -69,7 +68,7 @@ impl Store for NatsStore {
             Standing::Here(bucket) => {
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(async move {
-                    let granted = wishes::grant(&bucket, &shared.machine, wish).await;
+                    let granted = wishes::grant(&bucket, &shared, wish).await;
                     if matches!(granted, Err(StoreError::Unavailable { .. })) {
                         shared.doubt.notify_one();
                     }
@@ -92,11 +91,4 @@ impl Store for NatsStore {
     fn close(self: Box<Self>) {
         self.life.abort();
     }
-}
-
-/// Revisions are counted by each process for itself, from the microseconds of the day it was started: none can have made a
-/// change per microsecond, so they are higher than all before.
-fn first_revision(now: SystemTime) -> Revision {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Revision(u64::try_from(since.as_micros()).unwrap_or_default())
 }

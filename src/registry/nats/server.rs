@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn older_ones_and_nonsense_are_refused_by_name() {
-        for version in ["2.11.11", "2.9.25", "1.99.0", "", "2", "two.twelve", "2.x", "-2.12", "99999999999999999999.1"] {
+        for version in ["2.11.11", "2.9.25", "1.99.0", "", "2", "two.twelve", "2.x", "-2.12", "99999999999999999999.1"]
+        {
             let refusal = check("n1", version).expect_err(version).to_string();
             assert!(refusal.contains("n1") && refusal.contains(version) && refusal.contains("2.12"), "{refusal}");
         }

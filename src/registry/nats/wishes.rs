@@ -3,17 +3,27 @@
 //! Enters: a [`Wish`]. Leaves: [`Written`], or why not. Promised: what stands under a key is replaced, renewed or ended only
 //! by who has it, as the bucket knows it at that moment; nothing is reported as refused that may have been done.
 //!
+//! A name belongs to those who have rows under it. The directory has looked at that, but another machine may have registered
+//! the same name for another user in that moment: so who has written a new row looks again, when all before it is known, and
+//! takes it back if he was the later one.
+//!
 //! A wish names the version that it knows. If the bucket has a later one, what stands there now decides, and the wish is
 //! tried again on that: the mark of an ended key is as good as nothing, and our own lease is still ours, renewed by a try
 //! whose answer was lost.
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::bucket::{Bucket, Trouble};
 use super::entry;
 use super::mirror::Entry;
+use super::shared::Shared;
 use crate::registry::row::Row;
 use crate::registry::store::{StoreError, Version, Wish, Written};
+
+/// How long a new row waits for all that was written before it.
+const CATCH_UP: Duration = Duration::from_secs(3);
 
 /// How often a wish is tried on what stands in the bucket.
 const TRIES: usize = 4;
@@ -22,10 +32,11 @@ const TRIES: usize = 4;
 ///
 /// # Errors
 /// As the store's interface words them.
-pub(super) async fn grant(bucket: &Bucket, machine: &str, wish: Wish) -> Result<Written, StoreError> {
-    let granting = Granting { bucket, machine };
+pub(super) async fn grant(bucket: &Bucket, shared: &Shared, wish: Wish) -> Result<Written, StoreError> {
+    let granting = Granting { bucket, machine: &shared.machine };
     let version = match wish {
-        Wish::Put { row, replaces } => granting.put(&row, replaces.map(|(_, version)| version)).await,
+        Wish::Put { row, replaces: Some((_, version)) } => granting.put(&row, version).await,
+        Wish::Put { row, replaces: None } => granting.add(&row, shared).await,
         Wish::Renew { row, version } => granting.renew(&row, version).await,
         Wish::Remove { row, version } => granting.remove(&row, version).await,
         // The bucket ends leases itself, so nobody asks this.
@@ -40,9 +51,19 @@ struct Granting<'a> {
 }
 
 impl Granting<'_> {
-    async fn put(&self, row: &Row, replaces: Option<Version>) -> Result<Version, StoreError> {
+    /// Writes a row where none was known.
+    async fn add(&self, row: &Row, shared: &Shared) -> Result<Version, StoreError> {
+        let version = self.put(row, Version(0)).await?;
+        // If nothing is heard for so long, the connection is about to be given up, and nobody knows better.
+        timeout(CATCH_UP, shared.has_seen(version)).await.ok();
+        let first = shared.mirror().first_owner(row, version);
+        let Some(owner) = first else { return Ok(version) };
+        self.remove(row, version).await?;
+        Err(StoreError::Denied { owner })
+    }
+
+    async fn put(&self, row: &Row, mut after: Version) -> Result<Version, StoreError> {
         let key = entry::key(row, self.machine);
-        let mut after = replaces.unwrap_or_default();
         for _ in 0..TRIES {
             match self.bucket.put(&key, entry::value(row), after, kept_for(row)).await {
                 Err(Trouble::Late) => after = self.free(self.last(&key).await?, row)?,

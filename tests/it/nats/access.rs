@@ -92,7 +92,8 @@ fn certificates_are_checked_both_ways() {
     right.sign("server", &["127.0.0.1", "localhost"], 2099);
     right.sign("client", &["client"], 2099);
     wrong.sign("stranger", &["client"], 2099);
-    let files = [path("server.crt"), path("server.key"), path("right.ca")].map(|file| format!("{:?}", file.display().to_string()));
+    let files = [path("server.crt"), path("server.key"), path("right.ca")]
+        .map(|file| format!("{:?}", file.display().to_string()));
     let [cert, key, ca] = files;
     let nats = Nats::start_with(&format!("tls {{ cert_file: {cert}, key_file: {key}, ca_file: {ca}, verify: true }}"));
     let with = |ca: &str, own: &str| NatsSettings {

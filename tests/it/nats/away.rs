@@ -49,16 +49,23 @@ fn a_partition_is_noticed_without_a_word_from_the_network_and_changes_arrive_aft
     let relay = Relay::to(nats.address());
     let mut cut_off = Station::at(&[format!("nats://{}", relay.address())]);
     let mut other = Station::at(&[nats.url()]);
-    let (stays, goes, short) =
-        (row("stays", "tcp:192.0.2.1:1", MINUTE, 1), row("goes", "tcp:192.0.2.1:2", MINUTE, 1), row("short", "tcp:192.0.2.1:3", SHORT, 1));
+    let (stays, goes, short) = (
+        row("stays", "tcp:192.0.2.1:1", MINUTE, 1),
+        row("goes", "tcp:192.0.2.1:2", MINUTE, 1),
+        row("short", "tcp:192.0.2.1:3", SHORT, 1),
+    );
     other.ask(put(&stays)).expect("a new row");
     let version = other.ask(put(&goes)).expect("another");
     other.ask(put(&short)).expect("a third");
-    cut_off.wait("all three are known", |station| station.table.len() == 3);
+    cut_off.wait("all three are known", |station| station.rows() == 3);
     relay.hold();
     let start = Instant::now();
     must_be_unavailable(&cut_off.ask(put(&row("mine", "tcp:192.0.2.1:4", MINUTE, 1))));
-    assert!(start.elapsed() < Duration::from_secs(5), "an answer within the time of one request: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "an answer within the time of one request: {:?}",
+        start.elapsed()
+    );
     cut_off.wait("the loss is told", |station| station.away.is_some());
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     other.ask(super::station::remove(&goes, version)).expect("life goes on elsewhere");
@@ -84,7 +91,7 @@ fn a_connection_that_breaks_is_replaced_at_once() {
         one.wait("a new table", |one| one.tables > tables && one.away.is_none());
         one.ask(put(&row("a", &format!("tcp:192.0.2.1:{}", round + 1), MINUTE, 1))).expect("it can be written again");
     }
-    one.wait("nothing was lost", |one| one.table.len() == 5);
+    one.wait("nothing was lost", |one| one.rows() == 5);
 }
 
 #[test]
@@ -99,4 +106,28 @@ fn a_server_that_hangs_is_away_until_it_goes_on() {
     nats.signal(Signal::SIGCONT);
     one.wait("it is back", |one| one.away.is_none());
     assert!(one.has(&known));
+}
+
+#[test]
+fn a_bucket_that_somebody_removes_is_made_again_and_begins_empty() {
+    let nats = Nats::start();
+    let mut one = Station::at(&[nats.url()]);
+    let old = row("old", "tcp:192.0.2.1:1", MINUTE, 1);
+    let mut version = one.ask(put(&old)).expect("a new row");
+    for _ in 0..20 {
+        version = one.ask(renew(&old, version)).expect("which is renewed often");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
+    runtime.block_on(async {
+        let client = async_nats::connect(nats.url()).await.expect("a connection");
+        async_nats::jetstream::new(client).delete_key_value("tieline").await.expect("the bucket was there");
+    });
+    one.wait("it is gone", |one| one.away.is_some());
+    one.wait("there is a new one, and nothing in it", |one| one.away.is_none() && one.rows() == 0);
+    assert_eq!(one.ask(renew(&old, version)), Err(StoreError::Unknown), "what was in the old one is no more");
+    // The new bucket counts from 1 again, and must be believed all the same.
+    let new = row("old", "tcp:192.0.2.1:1", Duration::from_secs(1), 1);
+    assert!(one.ask(put(&new)).expect("a new row") > version);
+    one.wait("it stands", |one| one.has(&new));
+    one.wait("and ends", |one| one.rows() == 0);
 }

@@ -28,7 +28,7 @@ fn any_one_of_three_may_be_killed_and_what_was_written_stays() {
         cluster[killed].start_again();
     }
     let mut late = Station::at(&urls(&cluster));
-    late.wait("a latecomer has all six", |late| late.table.len() == 6);
+    late.wait("a latecomer has all six", |late| late.rows() == 6);
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! A store on one machine, with an event loop of its own, and a table that follows its news.
+//! A store on one machine, with an event loop of its own, and a directory that follows its news.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tieline::config::{NatsCredentials, NatsSettings};
+use tieline::registry::directory::{Directory, Entry, Limits};
 use tieline::registry::nats::NatsStore;
-use tieline::registry::row::{Lease, Row};
-use tieline::registry::store::{News, Store, StoreError, Stored, Version, Wish};
+use tieline::registry::row::{Lease, Revision, Row};
+use tieline::registry::store::{News, Store, StoreError, Version, Wish};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
@@ -18,8 +19,7 @@ pub(super) struct Station {
     runtime: Runtime,
     store: NatsStore,
     news: UnboundedReceiver<News>,
-    /// What a directory would have, by lease.
-    pub(super) table: BTreeMap<String, Stored>,
+    directory: Directory,
     /// Why the store cannot be reached; none while it can.
     pub(super) away: Option<String>,
     /// How many whole tables have been told.
@@ -61,9 +61,10 @@ impl Station {
     pub(super) fn start(settings: NatsSettings) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("an event loop");
         let (tell, news) = unbounded_channel();
-        let store = runtime.block_on(async { NatsStore::start(settings, tell, SystemTime::now()) });
+        let store = runtime.block_on(async { NatsStore::start(settings, tell) });
         let away = Some("it has just begun".into());
-        Self { runtime, store, news, table: BTreeMap::new(), away, tables: 0 }
+        let directory = Directory::new(Limits::default(), store.sweeper(), Revision(1));
+        Self { runtime, store, news, directory, away, tables: 0 }
     }
 
     /// One that has the table of these servers.
@@ -73,10 +74,13 @@ impl Station {
         station
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer, as the registry does.
     pub(super) fn ask(&mut self, wish: Wish) -> Result<Version, StoreError> {
-        let answer = self.runtime.block_on(async { timeout(LONG, self.store.ask(wish)).await });
-        answer.expect("an answer in time").expect("an answer").map(|written| written.version)
+        let answer = self.runtime.block_on(async { timeout(LONG, self.store.ask(wish.clone())).await });
+        let written = answer.expect("an answer in time").expect("an answer")?;
+        // That it has ended meanwhile is for its program.
+        self.directory.wrote(&wish, written, Instant::now()).ok();
+        Ok(written.version)
     }
 
     /// Asks for what is possible as soon as the bucket has a leader.
@@ -97,7 +101,8 @@ impl Station {
     pub(super) fn wait(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
-            let rest = LONG.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
+            let rest =
+                LONG.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
             self.hear(rest);
         }
     }
@@ -110,23 +115,26 @@ impl Station {
         }
     }
 
+    /// Every row.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.directory.page("", None, Revision(u64::MAX), usize::MAX).0
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.entries().len()
+    }
+
     pub(super) fn has(&self, row: &Row) -> bool {
-        self.table.get(&row.lease.0).is_some_and(|stored| *stored.row == *row)
+        self.entries().iter().any(|entry| *entry.row == *row)
     }
 
     fn take(&mut self, news: News) {
-        match news {
-            News::Table { rows, .. } => {
-                self.table = rows.into_iter().map(|stored| (stored.row.lease.0.clone(), stored)).collect();
-                self.tables += 1;
-            }
-            News::Put(stored) => {
-                self.table.retain(|_, old| (&old.row.name, &old.row.address) != (&stored.row.name, &stored.row.address));
-                self.table.insert(stored.row.lease.0.clone(), stored);
-            }
-            News::Gone { lease, .. } => _ = self.table.remove(&lease.0),
-            News::Away { reason } => self.away = Some(reason),
+        match &news {
+            News::Table { .. } => self.tables += 1,
+            News::Away { reason } => self.away = Some(reason.clone()),
             News::Back => self.away = None,
+            News::Put(_) | News::Gone { .. } => {}
         }
+        self.directory.told(news, Instant::now());
     }
 }
