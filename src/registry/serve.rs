@@ -211,3 +211,6 @@ async fn accept(
         desk.requesters.set(sessions.len());
     }
 }
+
+#[cfg(test)]
+mod tests;

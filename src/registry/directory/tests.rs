@@ -80,7 +80,7 @@ fn a_lease_ends_at_its_time_and_not_before() {
     // Not swept yet, and not handed out any more.
     assert!(directory.resolve("web", Way::Usual, end).is_empty());
     assert!(matches!(directory.may_renew(&lease, MINE, end), Err(Refusal::NoLease { .. })));
-    assert_eq!(directory.sweep(end, 9), [lease.clone()]);
+    assert_eq!(directory.sweep(end, 9), std::slice::from_ref(&lease));
     assert_eq!((directory.next_due(), directory.leased()), (None, 0));
     assert!(matches!(directory.wrote(&wish, Written { version: Version(0) }, end), Err(Refusal::NoLease { .. })));
 }

@@ -120,10 +120,14 @@ pub(super) struct Opened {
 pub(super) fn open(file: &Path, now: SystemTime) -> Result<Opened, FileError> {
     make(of(file)).map_err(|error| FileError::io(file, "make the directory of", &error))?;
     let lock = lock(file)?;
+    // SQLite would make it with whatever rights the umask leaves.
+    let empty = rights().open(file).map_err(|error| FileError::io(file, "open", &error))?;
+    drop(empty);
     match fit(file, now) {
         Err(error @ FileError::Damaged { .. }) => {
             let kept = put_aside(file, now).map_err(|error| FileError::io(file, "move aside", &error))?;
             warn!("{error}; it is kept in {}, and a fresh one is made", kept.display());
+            rights().open(file).map_err(|error| FileError::io(file, "make", &error))?;
             fit(file, now)
         }
         other => other,
@@ -136,6 +140,13 @@ fn make(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+/// To read and write, made for owner and group alone if it is not there.
+fn rights() -> OpenOptions {
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).create(true).truncate(false).mode(0o640);
+    how
 }
 
 /// The directory of a file.
@@ -151,8 +162,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 }
 
 fn lock(file: &Path) -> Result<Flock<File>, FileError> {
-    let mut how = OpenOptions::new();
-    let lock = how.read(true).write(true).create(true).truncate(false).mode(0o640).open(beside(file, "-lock"));
+    let lock = rights().open(beside(file, "-lock"));
     let lock = lock.map_err(|error| FileError::io(file, "lock", &error))?;
     Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => FileError::Locked { file: file.to_owned() },
@@ -185,7 +195,7 @@ fn fit(file: &Path, now: SystemTime) -> Result<(Connection, Revision), FileError
 }
 
 fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(file, flags)?;
     // Whoever looks at the table from outside holds up a commit for a moment, and no longer.
     db.busy_timeout(Duration::from_secs(1))?;
