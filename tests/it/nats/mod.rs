@@ -3,5 +3,6 @@
 mod access;
 mod away;
 mod cluster;
+mod daemon;
 mod station;
 mod store;
