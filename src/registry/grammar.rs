@@ -205,7 +205,10 @@ pub fn address(word: &str) -> Result<Address, Malformed> {
         None if word.starts_with("unix:") => word,
         _ => return Err(Malformed::word(word, "is no address", ADDRESS)),
     };
-    read_address(plain).map_err(|why| Malformed::new(why, ADDRESS))
+    match read_address(plain) {
+        Ok(Address::Name { .. }) => Err(Malformed::word(word, "is no address", ADDRESS)),
+        other => other.map_err(|why| Malformed::new(why, ADDRESS)),
+    }
 }
 
 /// Writes an address as it stands in a row.
@@ -213,6 +216,6 @@ pub fn address(word: &str) -> Result<Address, Malformed> {
 pub fn written(address: &Address) -> String {
     match address {
         Address::Tcp { .. } => format!("tcp:{address}"),
-        Address::Unix { .. } => address.to_string(),
+        Address::Unix { .. } | Address::Name { .. } => address.to_string(),
     }
 }

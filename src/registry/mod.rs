@@ -12,8 +12,10 @@
 //! - [`nats`] — the one that machines share
 //! - `desk` — where commands meet directory and store; `turnstile`: one change of a name at a time
 //! - `session`, `line`, `telling` — one program: its lines, its answers, its listings and what it watches
+//! - `ask` — how other children ask it for an address `@NAME`
 //! - [`serve`] — all of it in one event loop: the registry's child
 
+pub(crate) mod ask;
 mod desk;
 pub mod directory;
 pub mod grammar;

@@ -29,6 +29,8 @@ mod nats;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod rights;
