@@ -83,6 +83,13 @@ impl Store for NatsStore {
         Sweeper::Store
     }
 
+    fn not_yet(&self) -> Option<String> {
+        match self.shared.standing() {
+            Standing::Away(reason) => Some(reason),
+            Standing::Here(_) => None,
+        }
+    }
+
     fn describe(&self) -> String {
         self.description.clone()
     }
