@@ -53,6 +53,13 @@ pub enum NatsCredentials {
 }
 
 impl NatsSettings {
+    /// With nothing said but the servers and the bucket.
+    #[must_use]
+    pub fn with_defaults(servers: Vec<String>, bucket: &str) -> Self {
+        let (bucket, replicas) = (bucket.to_owned(), if servers.len() >= 3 { 3 } else { 1 });
+        Self { servers, bucket, replicas, credentials: NatsCredentials::None, ca: None, cert: None, key: None }
+    }
+
     /// The servers in one line.
     #[must_use]
     pub fn servers_for_people(&self) -> String {

@@ -74,7 +74,7 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
 /// The store that is configured. That one on other machines cannot be reached is no error: it is news.
 fn open(settings: RegistrySettings, told: UnboundedSender<News>) -> io::Result<Box<dyn Store>> {
     Ok(match settings.nats {
-        Some(nats) => Box::new(NatsStore::start(nats, told)),
+        Some(nats) => Box::new(NatsStore::start(nats, Some(settings.file.with_file_name("nats-copy.json")), told)),
         None => Box::new(Sqlite::start(&settings.file, told)?),
     })
 }

@@ -32,6 +32,7 @@ const SERVER_HELP: &str = "a server is nats://host:port, or tls://host:port";
 const SERVERS_HELP: &str = "[\"nats://host:4222\"]";
 const BUCKET_HELP: &str = "1 to 64 letters, digits, `_` and `-`";
 const REPLICAS_HELP: &str = "on how many servers the bucket is kept: 1 to 5, an odd number";
+const BUCKET: &str = "tieline";
 const PORT: &str = "4222";
 
 type Placed<T> = Option<(T, Range<usize>)>;
@@ -99,9 +100,10 @@ impl Draft {
         };
         let credentials = self.credentials(values)?;
         let (cert, key) = both(values, "cert", &self.cert, "key", &self.key)?.unzip();
-        let replicas = self.replicas.map_or(if servers.len() >= 3 { 3 } else { 1 }, |(count, _)| count);
-        let bucket = self.bucket.map_or_else(|| "tieline".to_owned(), |(name, _)| name);
-        Some(NatsSettings { servers, bucket, replicas, credentials, ca: self.ca.map(|(path, _)| path), cert, key })
+        let bucket = self.bucket.map_or_else(|| BUCKET.to_owned(), |(name, _)| name);
+        let settings = NatsSettings::with_defaults(servers, &bucket);
+        let replicas = self.replicas.map_or(settings.replicas, |(count, _)| count);
+        Some(NatsSettings { replicas, credentials, ca: self.ca.map(|(path, _)| path), cert, key, ..settings })
     }
 
     fn credentials(&self, values: &mut Values<'_>) -> Option<NatsCredentials> {

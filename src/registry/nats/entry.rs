@@ -84,7 +84,7 @@ pub fn kept_for(ttl: Duration) -> Duration {
 }
 
 /// Whether it could have been registered here, under a lease that is none of a host's.
-fn is_right(row: &Row) -> bool {
+pub(super) fn is_right(row: &Row) -> bool {
     let Row { name, address, lease, ttl: Some(ttl), pairs, .. } = row else { return false };
     let mut line = format!("REGISTER {name} {address} ttl={}", show_duration(*ttl));
     for (key, value) in pairs {

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use super::access::{self, Connected};
 use super::bucket::{Bucket, Pulse};
+use super::copy::Copy;
 use super::error::NatsError;
 use super::shared::{Shared, Standing};
 use super::watch::Watch;
@@ -27,6 +28,9 @@ use crate::registry::store::{News, Version};
 
 /// How often the bucket is asked how it is.
 const PULSE: Duration = Duration::from_secs(3);
+
+/// How long a change may be missing in the copy.
+const COPY: Duration = Duration::from_secs(1);
 
 /// Pauses between lives.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -48,11 +52,17 @@ pub(super) struct Lives {
     settings: NatsSettings,
     news: UnboundedSender<News>,
     past: Option<Past>,
+    copy: Option<Copy>,
 }
 
 impl Lives {
-    pub(super) fn new(shared: Arc<Shared>, settings: NatsSettings, news: UnboundedSender<News>) -> Self {
-        Self { shared, settings, news, past: None }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: NatsSettings,
+        copy: Option<Copy>,
+        news: UnboundedSender<News>,
+    ) -> Self {
+        Self { shared, settings, news, past: None, copy }
     }
 
     /// Until it is dropped, or nobody listens to news any more.
@@ -65,6 +75,9 @@ impl Lives {
             }
             let reason = error.to_string();
             self.shared.set(Standing::Away(reason.clone()));
+            if self.past.is_none() && said.is_none() {
+                self.copy.as_ref().and_then(Copy::read).into_iter().for_each(|table| self.tell(table));
+            }
             if said.as_ref() != Some(&error) {
                 self.tell(News::Away { reason });
                 said = Some(error);
@@ -109,21 +122,37 @@ impl Lives {
 
     /// Passes on what changes. Leaves why it ended.
     async fn follow(&self, watch: &mut Watch, ended: &mut UnboundedReceiver<String>) -> String {
+        // When rows that have changed are to be in the copy.
+        let mut due = Some(Instant::now());
         loop {
             let entry = tokio::select! {
                 entry = watch.next() => entry.map(Some),
                 why = ended.recv() => Err(why.unwrap_or_else(|| "the client has ended".to_owned())),
                 () = sleep(PULSE) => watch.feel().await.map(|()| None),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    due = None;
+                    self.keep();
+                    continue;
+                }
                 () = self.shared.doubt.notified() => watch.feel().await.map(|()| None),
             };
             match entry {
                 Ok(Some(entry)) => {
                     let news = self.shared.reflect(|mirror| mirror.take(entry));
+                    due = due.or(Some(Instant::now() + COPY));
                     news.into_iter().for_each(|news| self.tell(news));
                 }
                 Ok(None) => {}
                 Err(why) => return why,
             }
+        }
+    }
+
+    /// Keeps a copy of what is known, in a thread: a disk may be slow.
+    fn keep(&self) {
+        if let Some(copy) = self.copy.clone() {
+            let rows = self.shared.mirror().standing();
+            drop(tokio::task::spawn_blocking(move || copy.write(&rows)));
         }
     }
 

@@ -54,6 +54,12 @@ impl Mirror {
         self.held.len()
     }
 
+    /// Every row that stands.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Arc<Row>> {
+        self.held.values().map(|held| Arc::clone(&held.row)).collect()
+    }
+
     /// The latest version that was taken over.
     #[must_use]
     pub fn seen(&self) -> Version {

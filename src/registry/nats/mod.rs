@@ -13,10 +13,12 @@
 //! - `bucket` — what is asked of JetStream
 //! - `wishes` — wishes → writes with an expected version
 //! - `watch` — all that stands in the bucket, then every change
+//! - `copy` — the rows in a file, for a start without the bucket
 //! - `life` — one connection after the other, and what is told of them; `shared` — what those who ask see of it
 
 pub mod access;
 mod bucket;
+mod copy;
 pub mod entry;
 mod error;
 mod life;
@@ -27,6 +29,7 @@ mod shared;
 mod watch;
 mod wishes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -35,6 +38,7 @@ use tokio::task::JoinHandle;
 
 use super::store::{News, Pending, Store, StoreError, Sweeper, Wish};
 use crate::config::NatsSettings;
+use copy::Copy;
 pub use error::NatsError;
 use life::Lives;
 use shared::{Shared, Standing};
@@ -49,12 +53,13 @@ pub struct NatsStore {
 
 impl NatsStore {
     /// Begins to connect, in a task of the event loop that this is called in. Never waits, never fails: that there is no
-    /// connection is news.
+    /// connection is news. What is known is kept in the file `copy` as well, for a start without the bucket.
     #[must_use]
-    pub fn start(settings: NatsSettings, news: UnboundedSender<News>) -> Self {
+    pub fn start(settings: NatsSettings, copy: Option<PathBuf>, news: UnboundedSender<News>) -> Self {
         let description = format!("the bucket {} of {}", settings.bucket, settings.servers_for_people());
         let shared = Arc::new(Shared::new(machine::this_machine()));
-        let lives = Lives::new(Arc::clone(&shared), settings, news);
+        let copy = copy.map(|file| Copy::new(file, &settings));
+        let lives = Lives::new(Arc::clone(&shared), settings, copy, news);
         Self { shared, life: tokio::spawn(lives.run()), description }
     }
 }

@@ -20,7 +20,7 @@ fn complaint(settings: NatsSettings) -> String {
 fn must_get_in(settings: NatsSettings) {
     let mut station = Station::start(settings);
     station.wait("it is let in", |station| station.away.is_none());
-    station.ask(put(&row("a", "tcp:192.0.2.1:1", MINUTE, 1))).expect("and may write");
+    station.ask(&put(&row("a", "tcp:192.0.2.1:1", MINUTE, 1))).expect("and may write");
 }
 
 fn user(password_file: &Path) -> NatsCredentials {

@@ -17,15 +17,15 @@ fn urls(cluster: &[Nats; 3]) -> Vec<String> {
 fn any_one_of_three_may_be_killed_and_what_was_written_stays() {
     let mut cluster = Nats::cluster();
     let mut one = Station::at(&urls(&cluster));
-    for killed in 0..3 {
+    for (killed, server) in cluster.iter_mut().enumerate() {
         let before = row("before", &format!("tcp:192.0.2.1:{}", killed + 1), MINUTE, 1);
         let version = one.ask_until_done(&put(&before));
-        cluster[killed].kill();
+        server.kill();
         let during = row("during", &format!("tcp:192.0.2.2:{}", killed + 1), MINUTE, 1);
         one.ask_until_done(&put(&during));
         one.ask_until_done(&renew(&before, version));
         one.wait("both are there", |one| one.away.is_none() && one.has(&before) && one.has(&during));
-        cluster[killed].start_again();
+        server.start_again();
     }
     let mut late = Station::at(&urls(&cluster));
     late.wait("a latecomer has all six", |late| late.rows() == 6);
@@ -46,7 +46,7 @@ fn without_a_majority_nothing_is_written_and_what_is_known_is_served() {
     let start = Instant::now();
     one.wait("the loss is told", |one| one.away.is_some());
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
-    let answer = one.ask(put(&row("new", "tcp:192.0.2.1:3", MINUTE, 1)));
+    let answer = one.ask(&put(&row("new", "tcp:192.0.2.1:3", MINUTE, 1)));
     assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
     assert!(one.has(&long) && one.has(&short), "what was known is served");
     cluster[0].start_again();

@@ -182,6 +182,48 @@ fn a_daemon_starts_without_its_cluster_and_serves_its_hosts() {
 }
 
 #[test]
+fn a_daemon_that_starts_without_its_cluster_knows_what_it_knew() {
+    let mut nats = Nats::start();
+    let place = place(&[], &[nats.url()]);
+    let daemon = place.start();
+    wait_for_state(&daemon, "up");
+    let lease = Names::of(&place).register("ledger tcp:192.0.2.1:7000 ttl=60s");
+    let copy = place.path("spool/.registry/nats-copy.json");
+    wait_until("it is in the copy", || std::fs::read_to_string(&copy).ok()?.contains(&lease).then_some(()));
+    daemon.stop();
+    nats.kill();
+    let daemon = place.start();
+    wait_for_state(&daemon, "down");
+    let mut names = Names::of(&place);
+    assert_eq!(names.ask("RESOLVE ledger"), "ok tcp:192.0.2.1:7000");
+    assert!(names.ask(&format!("RENEW {lease}")).starts_with("error unavailable "));
+    nats.start_again();
+    names.hears(&format!("RENEW {lease}"), "ok");
+    daemon.stop();
+}
+
+#[test]
+fn a_registry_moves_to_nats_with_a_restart() {
+    let nats = Nats::start();
+    let place = Place::new(&[]);
+    let daemon = place.start();
+    Names::of(&place).register("local tcp:192.0.2.1:1 ttl=60s");
+    let text = std::fs::read_to_string(place.path("tieline.toml")).expect("tieline.toml");
+    place.replace("tieline.toml", &format!("{text}\n[registry]\nnats = [\"{}\"]\n", nats.url()));
+    daemon.restart_and_settle();
+    wait_until("another registry serves", || {
+        let mut names = Names::of(&place);
+        names.say("RESOLVE local");
+        // The one that retires closes the connection.
+        let mut line = String::new();
+        names.0.read_line(&mut line).ok();
+        line.starts_with("error unknown ").then_some(())
+    });
+    Names::of(&place).register("shared tcp:192.0.2.1:2 ttl=60s");
+    daemon.stop();
+}
+
+#[test]
 fn what_is_missing_to_log_in_is_found_before_the_start() {
     let place = Place::with_settings(&[], "[registry]\nnats = [\"nats://127.0.0.1:4222\"]\ntoken_file = \"token\"");
     let said = place.tieline(&["check"]);

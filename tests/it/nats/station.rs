@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tieline::config::{NatsCredentials, NatsSettings};
+use tieline::config::NatsSettings;
 use tieline::registry::directory::{Directory, Entry, Limits};
 use tieline::registry::nats::NatsStore;
 use tieline::registry::row::{Lease, Revision, Row};
@@ -28,15 +28,7 @@ pub(super) struct Station {
 
 /// Settings without anything but servers.
 pub(super) fn settings(servers: &[String]) -> NatsSettings {
-    NatsSettings {
-        servers: servers.to_vec(),
-        bucket: "tieline".into(),
-        replicas: if servers.len() >= 3 { 3 } else { 1 },
-        credentials: NatsCredentials::None,
-        ca: None,
-        cert: None,
-        key: None,
-    }
+    NatsSettings::with_defaults(servers.to_vec(), "tieline")
 }
 
 /// A row that every machine can reach, with a lease of its own.
@@ -61,7 +53,7 @@ impl Station {
     pub(super) fn start(settings: NatsSettings) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("an event loop");
         let (tell, news) = unbounded_channel();
-        let store = runtime.block_on(async { NatsStore::start(settings, tell) });
+        let store = runtime.block_on(async { NatsStore::start(settings, None, tell) });
         let away = Some("it has just begun".into());
         let directory = Directory::new(Limits::default(), store.sweeper(), Revision(1));
         Self { runtime, store, news, directory, away, tables: 0 }
@@ -75,11 +67,11 @@ impl Station {
     }
 
     /// Asks, and waits for the answer, as the registry does.
-    pub(super) fn ask(&mut self, wish: Wish) -> Result<Version, StoreError> {
+    pub(super) fn ask(&mut self, wish: &Wish) -> Result<Version, StoreError> {
         let answer = self.runtime.block_on(async { timeout(LONG, self.store.ask(wish.clone())).await });
         let written = answer.expect("an answer in time").expect("an answer")?;
         // That it has ended meanwhile is for its program.
-        self.directory.wrote(&wish, written, Instant::now()).ok();
+        self.directory.wrote(wish, written, Instant::now()).ok();
         Ok(written.version)
     }
 
@@ -87,7 +79,7 @@ impl Station {
     pub(super) fn ask_until_done(&mut self, wish: &Wish) -> Version {
         let start = Instant::now();
         loop {
-            match self.ask(wish.clone()) {
+            match self.ask(wish) {
                 Ok(version) => return version,
                 Err(error @ StoreError::Unavailable { .. }) => assert!(start.elapsed() < LONG, "{error}"),
                 Err(error) => panic!("{error}"),
