@@ -56,9 +56,9 @@ fn leases_survive_the_end_of_the_registry_and_of_the_parent() {
         place.start()
     };
     before = assert_kept(&daemon, &lease, before);
-    // A restart, and one with another build's child: the successor waits for its predecessor's file.
+    // A restart with another configuration: the successor waits for its predecessor's file.
     let first = daemon.child("registry");
-    place.replace("tieline.toml", &settings(&place, "[registry]\nmode = \"0666\""));
+    place.replace("tieline.toml", &settings(&place, "[log]\nlevel = \"debug\""));
     daemon.restart();
     wait_until("another child is the registry", || (!first.is_alive()).then_some(()));
     assert_kept(&daemon, &lease, before);
