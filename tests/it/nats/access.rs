@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tieline::config::{NatsCredentials, NatsSettings};
 
+use super::jwts::Jwts;
 use super::station::{Station, put, row, settings};
 use crate::common::{Ca, Nats, fake_nats, private};
 
@@ -82,6 +83,34 @@ fn a_token_opens_and_a_wrong_one_is_named() {
     must_get_in(with("t0ken"));
     let said = complaint(with("other"));
     assert!(said.contains("the token in") && said.contains(file.to_str().expect("a path")), "{said}");
+}
+
+#[test]
+fn credentials_open_and_those_of_a_stranger_are_named() {
+    let world = Jwts::new();
+    let nats = Nats::start_with(&world.config());
+    let dir = tempfile::tempdir().expect("a directory");
+    let with = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        private(&file, text);
+        NatsSettings { credentials: NatsCredentials::Creds { file }, ..settings(&[nats.url()]) }
+    };
+    must_get_in(with("right", &world.creds()));
+    let said = complaint(with("stranger", &Jwts::new().creds()));
+    assert!(said.contains("the credentials in") && said.contains("stranger"), "{said}");
+    let said = complaint(with("nonsense", "hunter2"));
+    assert!(said.contains("nonsense") && said.contains("no credentials file") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_rights_that_are_documented_are_enough() {
+    let rights = "publish: [\"$JS.API.>\", \"$JS.FC.>\", \"$KV.tieline.>\"], subscribe: [\"_INBOX.>\"]";
+    let user = format!("{{ user: tieline, password: s3cret, permissions: {{ {rights} }} }}");
+    let nats = Nats::start_with(&format!("authorization {{ users: [{user}] }}"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    private(&password, "s3cret");
+    must_get_in(NatsSettings { credentials: self::user(&password), ..settings(&[nats.url()]) });
 }
 
 #[test]

@@ -4,5 +4,6 @@ mod access;
 mod away;
 mod cluster;
 mod daemon;
+mod jwts;
 mod station;
 mod store;
