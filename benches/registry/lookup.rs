@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::daemon::{Daemon, INSTANCES};
 
-/// Makes what one program does.
+/// How a program gets ready.
 type Begin = fn(&Daemon) -> Box<dyn Lookup>;
 
 /// One way, and by how many programs at once.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::Standing;
 use super::open::ConnectError;
@@ -130,7 +130,7 @@ pub async fn watch(worker: Rc<Worker>) {
 /// A host that is not up is tried at once; one that is up, when there is a new instance for it.
 fn act(worker: &Worker, name: &str, changed: &Changed, instances: &Instances) {
     if changed.any {
-        info!("@{name} has changed: {} instances now", instances.len());
+        debug!("@{name} has changed: {} instances now", instances.len());
     }
     for connection in &changed.gone {
         worker.with(|dispatch| dispatch.leave_off(*connection, "its instance is registered no more"));

@@ -49,6 +49,9 @@ pub(super) struct Desk {
     store: RefCell<Option<Box<dyn Store>>>,
     turnstile: Rc<Turnstile>,
     changed: Notify,
+    /// Changes under way, and the call when one is done.
+    changing: Cell<usize>,
+    done: Notify,
     away: RefCell<Option<String>>,
     pub(super) watchers: Cell<usize>,
     pub(super) requesters: Cell<usize>,
@@ -68,6 +71,8 @@ impl Desk {
             store: RefCell::new(Some(store)),
             turnstile: Rc::default(),
             changed: Notify::new(),
+            changing: Cell::default(),
+            done: Notify::new(),
             watchers: Cell::default(),
             requesters: Cell::default(),
             answered: Cell::default(),
@@ -152,6 +157,7 @@ impl Desk {
         name: &str,
         plan: impl FnOnce(&Directory) -> Result<Wish, Refusal>,
     ) -> Result<(), String> {
+        let _changing = Changing::begin(self);
         let _turn = self.turnstile.enter(name).await;
         let wish = self.look(plan).map_err(|refusal| replies::refused(&refusal))?;
         let written = self.write(wish.clone()).await.map_err(|failure| replies::not_stored(&failure))?;
@@ -218,6 +224,17 @@ impl Desk {
         self.change(|directory| directory.hosts(hosts));
     }
 
+    /// Waits until no change is under way.
+    pub(super) async fn calm(&self) {
+        loop {
+            let done = self.done.notified();
+            if self.changing.get() == 0 {
+                return;
+            }
+            done.await;
+        }
+    }
+
     /// Gives the store up: from now on nothing can be changed.
     pub(super) fn close_store(&self) {
         let store = self.store.borrow_mut().take();
@@ -226,3 +243,23 @@ impl Desk {
         }
     }
 }
+
+/// A change that is under way.
+struct Changing<'a>(&'a Desk);
+
+impl<'a> Changing<'a> {
+    fn begin(desk: &'a Desk) -> Self {
+        desk.changing.set(desk.changing.get() + 1);
+        Self(desk)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.changing.set(self.0.changing.get() - 1);
+        self.0.done.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

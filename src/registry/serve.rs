@@ -36,8 +36,10 @@ use crate::system::limits::open_files;
 
 /// How long accepting pauses after an error, which is nearly always a lack of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long commands that were begun may take at the end.
+/// How long changes that were begun may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long programs may take to be given their last answers.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long nobody is accepted because the hosts are not known yet.
 const FIRST_HOSTS: Duration = Duration::from_secs(2);
 /// Descriptors that are not for requesters.
@@ -165,19 +167,19 @@ impl Room {
         self.close().await;
     }
 
-    /// Ends what was begun, and the store.
+    /// Ends what was begun, and the store. Nobody waits for programs that do not read.
     async fn close(self) {
         // Nobody has to be there to see it.
         self.over.send(true).ok();
-        let ended = tokio::time::timeout(DRAIN, async {
-            if let Ok(mut sessions) = self.sessions.await {
-                while sessions.join_next().await.is_some() {}
-            }
-        });
-        if ended.await.is_err() {
-            warn!("some commands are not done after {} s; they are left", DRAIN.as_secs());
+        let sessions = self.sessions.await;
+        if tokio::time::timeout(DRAIN, self.desk.calm()).await.is_err() {
+            warn!("some changes are not done after {} s; they are left", DRAIN.as_secs());
         }
         self.desk.close_store();
+        let Ok(mut sessions) = sessions else { return };
+        let told = async { while sessions.join_next().await.is_some() {} };
+        // Those that are left see the end of the connection, and nothing more.
+        tokio::time::timeout(LAST_WORDS, told).await.ok();
     }
 }
 

@@ -41,7 +41,9 @@ struct Session {
 impl Session {
     /// The next line. What has been answered is written first if there is none yet.
     async fn next(&mut self, over: &mut watch::Receiver<bool>) -> Option<Came> {
-        if let Some(came) = self.line.ready() {
+        if !*over.borrow()
+            && let Some(came) = self.line.ready()
+        {
             return Some(came);
         }
         self.line.say(&mut self.out).await.ok()?;

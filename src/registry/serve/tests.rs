@@ -183,6 +183,23 @@ fn who_does_not_take_its_answers_is_given_up_in_time() {
     }
 }
 
+#[test]
+fn at_the_end_changes_are_done_and_who_does_not_read_is_left() {
+    let mut registry = Running::start(Bounds::default());
+    let (mut program, mut deaf) = (registry.program(), registry.program());
+    assert!(deaf.ask("WATCH").starts_with("ok "));
+    for n in 0..200 {
+        program.ask(&format!("REGISTER n{n} tcp:h:1 ttl=60s fill={}", "f".repeat(3000)));
+    }
+    let begin = Instant::now();
+    registry.stop();
+    assert!(begin.elapsed() < Duration::from_secs(3), "it has waited for who does not read: {:?}", begin.elapsed());
+    assert_eq!(program.rest(), "", "it is told the end");
+    let rows = rusqlite::Connection::open(registry.file()).unwrap();
+    let rows: i64 = rows.query_row("SELECT count(*) FROM leases", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 200);
+}
+
 /// Rows that all end at the same moment.
 fn fill(file: &std::path::Path, rows: usize, ends: i64) {
     let mut db = rusqlite::Connection::open(file).unwrap();
