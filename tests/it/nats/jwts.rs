@@ -20,11 +20,11 @@ impl Jwts {
 
     /// What a server needs to know.
     pub(super) fn config(&self) -> String {
-        let operator = signed(&self.operator, &self.operator, json!({"type": "operator", "version": 2}));
+        let operator = signed(&self.operator, &self.operator, &json!({"type": "operator", "version": 2}));
         let account = |pair: &KeyPair, disk: i64| {
             let limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
                 "conn": -1, "leaf": -1, "mem_storage": disk, "disk_storage": disk, "streams": disk, "consumer": disk});
-            let jwt = signed(&self.operator, pair, json!({"type": "account", "version": 2, "limits": limits}));
+            let jwt = signed(&self.operator, pair, &json!({"type": "account", "version": 2, "limits": limits}));
             format!("{}: {jwt}", pair.public_key())
         };
         // The system's own account has no JetStream.
@@ -36,7 +36,7 @@ impl Jwts {
     /// The user's file.
     pub(super) fn creds(&self) -> String {
         let rights = json!({"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
-        let jwt = signed(&self.account, &self.user, rights);
+        let jwt = signed(&self.account, &self.user, &rights);
         let seed = self.user.seed().expect("it has a seed");
         format!(
             "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
@@ -45,7 +45,7 @@ impl Jwts {
     }
 }
 
-fn signed(issuer: &KeyPair, subject: &KeyPair, nats: Value) -> String {
+fn signed(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
     let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = encoded(&json!({"typ": "JWT", "alg": "ed25519-nkey"}));
     let (iss, sub) = (issuer.public_key(), subject.public_key());
