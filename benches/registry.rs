@@ -5,7 +5,8 @@
 //! happens and once while leases are renewed all the time.
 //!
 //! Beside `RESOLVE` stands what a program could do instead: read the registry's table by the `sqlite3` library, in its own
-//! process, with a connection and a statement that it keeps, or with one that it opens for each read, as a short script does.
+//! process, with a connection and a statement that it keeps, or with one that it opens for each read, as a short script does;
+//! or `get` the name from a bucket of NATS KV on the same machine, by the Rust client with a connection that it keeps.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's tables are what it is for")]
 
@@ -15,6 +16,8 @@ mod daemon;
 mod lookup;
 #[path = "registry/measure.rs"]
 mod measure;
+#[path = "registry/nats.rs"]
+mod nats;
 
 use std::time::Duration;
 
@@ -34,12 +37,16 @@ fn main() {
     let daemon = Daemon::start();
     let rows = daemon.register();
     daemon::describe();
+    match daemon.nats() {
+        Some(nats) => println!("- NATS {}, one node, on the same machine", nats.version()),
+        None => println!("- no nats-server was found: NATS is left out (see benches/registry/nats.rs)"),
+    }
     println!("- {rows} rows: {} names with {} instances each\n", daemon::NAMES, daemon::INSTANCES);
     for (title, renewals) in [("nothing else happens", false), ("leases are renewed all the time", true)] {
         println!("## Reading one name while {title}\n\nMedian of {ROUNDS} rounds (lowest-highest); times in µs.\n");
         println!("| programs | what | reads/s | p50 | p99 |\n| --- | --- | --- | --- | --- |");
         let renewing = renewals.then(|| daemon.renew());
-        let all = Contender::all();
+        let all = Contender::all(&daemon);
         let mut figures = vec![Rounds::default(); all.len()];
         for _ in 0..ROUNDS {
             for (contender, rounds) in all.iter().zip(&mut figures) {

@@ -14,6 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::nats::Nats;
+
 pub(crate) const NAMES: usize = 1000;
 pub(crate) const INSTANCES: usize = 2;
 
@@ -22,6 +24,7 @@ pub(crate) struct Daemon {
     process: Child,
     data: TempDir,
     sockets: TempDir,
+    nats: Option<Nats>,
 }
 
 /// A program that renews leases.
@@ -47,7 +50,8 @@ impl Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
         command.args(["run", "--config"]).arg(data.path().join("tieline.toml"));
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let daemon = Self { process: process.expect("the built binary can be started"), data, sockets };
+        let daemon =
+            Self { process: process.expect("the built binary can be started"), data, sockets, nats: Nats::start() };
         let begun = Instant::now();
         while UnixStream::connect(daemon.socket()).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(60), "the registry does not come");
@@ -58,6 +62,11 @@ impl Daemon {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.sockets.path().join("run/registry.sock")
+    }
+
+    /// The server of NATS that it is compared with, if there is one.
+    pub(crate) fn nats(&self) -> Option<&Nats> {
+        self.nats.as_ref()
     }
 
     /// The registry's table.

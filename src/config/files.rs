@@ -106,7 +106,9 @@ impl Settings {
         let spools = deferred().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
         let long = sockets.filter_map(|socket| self.socket(&socket));
         let named = self.hosts.iter().flat_map(|host| host_files::complaints(host, &self.file));
-        let services = self.registry_file().into_iter().chain(self.serve_sockets());
+        let nats = self.registry.as_ref().and_then(|registry| registry.nats.as_ref());
+        let nats = nats.and_then(|nats| crate::registry::nats::access::check_files(nats).err());
+        let services = self.registry_file().into_iter().chain(nats).chain(self.serve_sockets());
         let twice = sockets::twice(self);
         let services = services.chain(twice);
         ConfigError::unless_empty(

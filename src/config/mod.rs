@@ -8,6 +8,7 @@
 //! - `words`, `toml_values` — what each format is made of
 //! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
 //! - `meaning` — which options mean something to which hosts
+//! - `nats` — the keys of `[registry]` that put it on NATS
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
 //! - `host_files` — mistakes in the files that hosts name
 //! - `registry`, `serve` — what this daemon runs besides hosts; `rights` — who may use their sockets; `sockets` — that no
@@ -25,6 +26,7 @@ mod host_files;
 mod hosts_tab;
 mod load;
 mod meaning;
+mod nats;
 mod nearest;
 mod options;
 mod registry;
@@ -48,6 +50,7 @@ pub(crate) use fields::{certified_name, read_address};
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
+pub use nats::{NatsCredentials, NatsSettings};
 pub(crate) use options::opening;
 pub use registry::RegistrySettings;
 pub use serve::{Listen, ServeSettings};

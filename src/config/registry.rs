@@ -9,13 +9,30 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use super::nats::{self, NatsSettings};
 use super::rights;
 use super::settings::DaemonSettings;
 use super::toml_values::{Values, entries};
 use crate::system::listen::Rights;
 
 /// The keys of the table.
-pub(super) const KEYS: [&str; 5] = ["enabled", "file", "owner", "group", "mode"];
+pub(super) const KEYS: [&str; 15] = [
+    "enabled",
+    "file",
+    "owner",
+    "group",
+    "mode",
+    "nats",
+    "bucket",
+    "replicas",
+    "user",
+    "password_file",
+    "token_file",
+    "creds_file",
+    "ca",
+    "cert",
+    "key",
+];
 
 /// The registry's child goes by this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +41,16 @@ pub struct RegistrySettings {
     pub file: PathBuf,
     /// Who may use its socket (0660).
     pub rights: Rights,
+    /// The bucket that has the names instead of that file, for several machines.
+    #[serde(default)]
+    pub nats: Option<NatsSettings>,
 }
 
 impl RegistrySettings {
     /// A registry that keeps its names in `file`, with defaults for all else.
     #[must_use]
     pub fn with_defaults(file: PathBuf) -> Self {
-        Self { file, rights: rights::DEFAULT }
+        Self { file, rights: rights::DEFAULT, nats: None }
     }
 }
 
@@ -40,26 +60,29 @@ pub(super) struct Reading {
     /// The file if one was given, with its place.
     pub(super) file: Option<(PathBuf, Range<usize>)>,
     rights: Rights,
+    nats: Option<NatsSettings>,
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { enabled: true, file: None, rights: rights::DEFAULT }
+        Self { enabled: true, file: None, rights: rights::DEFAULT, nats: None }
     }
 }
 
 impl Reading {
     /// Reads the table.
     pub(super) fn read(values: &mut Values<'_>, table: &DeTable<'_>) -> Self {
-        let mut reading = Self::default();
+        let (mut reading, mut nats) = (Self::default(), nats::Draft::default());
         for entry in entries(table) {
             match entry.key {
                 "enabled" => reading.enabled = values.flag(&entry).unwrap_or(reading.enabled),
                 "file" => reading.file = values.path(&entry).map(|path| (path, entry.span)),
                 key if rights::KEYS.contains(&key) => rights::read(values, &entry, &mut reading.rights),
+                _ if nats.take(values, &entry) => {}
                 _ => values.unknown("registry", &KEYS, &entry),
             }
         }
+        reading.nats = nats.finish(values);
         reading
     }
 
@@ -67,6 +90,7 @@ impl Reading {
     pub(super) fn settings(&self, daemon: &DaemonSettings) -> Option<RegistrySettings> {
         let given = self.file.as_ref().map(|(file, _)| file.clone());
         let file = given.unwrap_or_else(|| daemon.registry_dir().join("registry.sqlite"));
-        self.enabled.then(|| RegistrySettings { rights: self.rights, ..RegistrySettings::with_defaults(file) })
+        let (rights, nats) = (self.rights, self.nats.clone());
+        self.enabled.then_some(RegistrySettings { rights, nats, ..RegistrySettings::with_defaults(file) })
     }
 }

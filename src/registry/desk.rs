@@ -67,12 +67,12 @@ impl Desk {
         Self {
             bounds,
             directory: RefCell::new(Directory::new(bounds.directory, store.sweeper(), first)),
+            away: RefCell::new(store.not_yet()),
             store: RefCell::new(Some(store)),
             turnstile: Rc::default(),
             changed: Notify::new(),
             changing: Cell::default(),
             done: Notify::new(),
-            away: RefCell::default(),
             watchers: Cell::default(),
             requesters: Cell::default(),
             answered: Cell::default(),

@@ -9,6 +9,7 @@
 //! - [`grammar`] — what programs say and are told, as lines (pure)
 //! - [`store`] — what a place must offer that makes changes last; a local one, or one that machines share
 //! - [`sqlite`] — the local store
+//! - [`nats`] — the one that machines share
 //! - `desk` — where commands meet directory and store; `turnstile`: one change of a name at a time
 //! - `session`, `line`, `telling` — one program: its lines, its answers, its listings and what it watches
 //! - `ask` — how other children ask it for an address `@NAME`
@@ -19,6 +20,7 @@ mod desk;
 pub mod directory;
 pub mod grammar;
 mod line;
+pub mod nats;
 pub mod row;
 pub mod serve;
 mod session;

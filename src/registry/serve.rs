@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 use tokio::net::UnixListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tracing::{info, warn};
@@ -21,12 +21,14 @@ use tracing::{info, warn};
 pub use super::desk::Bounds;
 use super::desk::Desk;
 use super::directory::Directory;
+use super::nats::NatsStore;
 use super::row::{Lease, Row};
 use super::session;
 use super::sqlite::Sqlite;
-use super::store::News;
+use super::store::{News, Store};
 use crate::child::serve::Inheritance;
 use crate::child::service::{self, Order};
+use crate::config::RegistrySettings;
 use crate::heritage::{Heritage, HostRow, Role};
 use crate::requester::listener::Inherited;
 use crate::snapshot::{Outcomes, Reach, Snapshot};
@@ -60,7 +62,7 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async move {
         let (told, news) = unbounded_channel();
-        let desk = Rc::new(Desk::new(Bounds::default(), Box::new(Sqlite::start(&settings.file, told)?)));
+        let desk = Rc::new(Desk::new(Bounds::default(), open(settings, told)?));
         let counted = Rc::clone(&desk);
         let control = service::serve(control, heritage.debug, move || numbers(&counted), orders);
         let control = spawn_local(control);
@@ -68,6 +70,14 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
         let room = Room::open(desk, news, listener, hosts)?;
         room.obey(obeyed, first).await;
         control.await.map_err(io::Error::other)?
+    })
+}
+
+/// The store that is configured. That one on other machines cannot be reached is no error: it is news.
+fn open(settings: RegistrySettings, told: UnboundedSender<News>) -> io::Result<Box<dyn Store>> {
+    Ok(match settings.nats {
+        Some(nats) => Box::new(NatsStore::start(nats, Some(settings.file.with_file_name("nats-copy.json")), told)),
+        None => Box::new(Sqlite::start(&settings.file, told)?),
     })
 }
 

@@ -156,6 +156,11 @@ pub trait Store {
     /// Who ends leases.
     fn sweeper(&self) -> Sweeper;
 
+    /// Why it cannot be reached yet, until it tells of itself; none for one that is there when it is made.
+    fn not_yet(&self) -> Option<String> {
+        None
+    }
+
     /// What this store is, for the log and the status: `registry.sqlite`, the servers of NATS.
     fn describe(&self) -> String;
 

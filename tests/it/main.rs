@@ -27,6 +27,8 @@ mod memcache;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod nats;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod registry;

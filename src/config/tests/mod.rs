@@ -4,6 +4,7 @@ mod arbitrary;
 mod files;
 mod hosts_tab;
 mod load;
+mod nats;
 mod reach;
 mod tieline_toml;
 

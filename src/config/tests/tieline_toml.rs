@@ -7,12 +7,12 @@ use super::super::tieline_toml::{Reading, read};
 use super::super::*;
 use super::printed;
 
-fn reading(text: &[u8]) -> Reading {
+pub(super) fn reading(text: &[u8]) -> Reading {
     read(&Source::new(Path::new("tieline.toml"), text), Path::new("/etc/tieline/tieline.toml"))
 }
 
 /// What is said of a text.
-fn said(text: &str) -> String {
+pub(super) fn said(text: &str) -> String {
     printed(&reading(text.as_bytes()).complaints)
 }
 

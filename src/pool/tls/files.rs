@@ -83,6 +83,17 @@ pub fn load(host: &HostSettings) -> Result<Credentials, Complaint> {
     Ok(Credentials { connector: TlsConnector::from(Arc::new(config)), own })
 }
 
+/// Whether these files can be used: CAs, and a certificate with its key.
+///
+/// # Errors
+/// What is wrong with one of them, and what to do.
+pub fn check(ca: Option<&Path>, pair: Option<(&Path, &Path)>) -> Result<(), Complaint> {
+    ca.map(named_roots).transpose()?;
+    let provider = ring::default_provider();
+    pair.map(|(cert, key)| certified_key(cert, key, &provider)).transpose()?;
+    Ok(())
+}
+
 /// The CAs that this machine trusts.
 fn machine_roots() -> Result<RootCertStore, Complaint> {
     let found = rustls_native_certs::load_native_certs();
