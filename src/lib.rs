@@ -37,6 +37,7 @@ pub mod logging;
 pub mod parent;
 pub mod pool;
 pub mod requester;
+pub mod serve;
 pub mod snapshot;
 pub mod spool;
 pub mod system;

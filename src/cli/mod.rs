@@ -12,6 +12,7 @@ mod rehearse;
 mod restart;
 mod run;
 mod send;
+mod serve;
 mod spool;
 mod status;
 mod units;
@@ -71,6 +72,11 @@ enum Command {
     /// Look at the stored requests of a deferred host, and change them
     #[command(subcommand)]
     Spool(spool::Action),
+    /// Serve one far end of tieline.toml alone, in the foreground
+    Serve {
+        /// Its name: that of a table [serve.NAME]
+        name: String,
+    },
     /// See it work: a host of its own, a hundred requesters, four connections
     Demo,
     /// Serve one host; for the parent alone
@@ -112,6 +118,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Restart => restart::run(config),
         Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
+        Command::Serve { name } => serve::run(config, &name),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
         Command::Rehearse => rehearse::run(config),

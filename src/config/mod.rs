@@ -9,6 +9,7 @@
 //! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
 //! - `meaning` — which options mean something to which hosts
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
+//! - [`serve`] — the tables of the far ends
 //! - `host_files` — mistakes in the files that hosts name
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
 //! - `files` — mistakes that only the file system shows; the directories that are made
@@ -26,6 +27,7 @@ mod meaning;
 mod nearest;
 mod options;
 pub(crate) mod secrets;
+pub mod serve;
 mod settings;
 mod source;
 mod tieline_toml;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::serve::ServeSettings;
 use crate::dialect::Dialect;
 
 /// The whole configuration of one daemon.
@@ -26,6 +27,9 @@ pub struct Settings {
     pub drain: Duration,
     /// The entries of `hosts.tab`, in the file's order.
     pub hosts: Vec<HostSettings>,
+    /// The far ends, `[serve.NAME]`.
+    #[serde(default)]
+    pub serves: Vec<ServeSettings>,
 }
 
 /// `[daemon]`: where things are. All paths are absolute.

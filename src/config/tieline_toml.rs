@@ -1,7 +1,7 @@
 //! The reader of `tieline.toml`.
 //!
-//! Enters: the file's text and its directory. Leaves: `[daemon]`, `[log]` and `[defaults]`, with defaults for what is
-//! not given, and every complaint. Promised: no text panics; what can be understood of a broken file is understood.
+//! Enters: the file's text and its directory. Leaves: `[daemon]`, `[log]`, `[defaults]` and `[serve]`, with defaults for
+//! what is not given, and every complaint. Promised: no text panics; what can be understood of a broken file is understood.
 //!
 //! The format is TOML 1.1. Counts are integers, durations and words are strings, sizes and ids may be either. Relative
 //! paths are relative to the file's directory, and made absolute without looking at the file system.
@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::complaint::{Complaint, Wrong, quoted};
 use super::nearest::suggest;
 use super::options::{self, DRAIN, Rule, SHARES, Setting, cannot_be, check_shares};
+use super::serve::{self, ServeSettings};
 use super::settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings};
 use super::source::Source;
 use super::toml_values::{Entry, Values, entries, word};
@@ -23,7 +24,7 @@ use crate::dialect::Dialect;
 
 const DAEMON: [&str; 5] = ["run_dir", "spool_dir", "hosts_tab", "pid_file", "status_file"];
 const LOG: [&str; 3] = ["level", "file", "format"];
-const TABLES: [&str; 3] = ["daemon", "log", "defaults"];
+const TABLES: [&str; 4] = ["daemon", "log", "defaults", "serve"];
 const LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -39,6 +40,7 @@ pub(super) struct Reading {
     pub(super) log: LogSettings,
     pub(super) drain: Duration,
     pub(super) defaults: Vec<Setting>,
+    pub(super) serves: Vec<ServeSettings>,
     /// Sorted by place.
     pub(super) complaints: Vec<Complaint>,
     /// False if broken syntax may have hidden where the table of hosts is.
@@ -57,8 +59,8 @@ pub(super) fn read(source: &Source, file: &Path) -> Reading {
     reader.distinct(&daemon, file);
     let mut complaints = std::mem::take(&mut reader.values.complaints);
     complaints.sort_by_key(Complaint::place);
-    let Reader { log, drain, defaults, .. } = reader;
-    Reading { daemon, log, drain, defaults, complaints, hosts_tab_is_known }
+    let Reader { log, drain, defaults, serves, .. } = reader;
+    Reading { daemon, log, drain, defaults, serves, complaints, hosts_tab_is_known }
 }
 
 /// What has been read so far.
@@ -71,6 +73,7 @@ struct Reader<'a> {
     log: LogSettings,
     drain: Duration,
     defaults: Vec<Setting>,
+    serves: Vec<ServeSettings>,
 }
 
 impl<'a> Reader<'a> {
@@ -82,6 +85,7 @@ impl<'a> Reader<'a> {
             log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
             drain: Duration::from_secs(30),
             defaults: Vec::new(),
+            serves: Vec::new(),
         }
     }
 
@@ -108,6 +112,7 @@ impl<'a> Reader<'a> {
                 }
                 ("log", DeValue::Table(table)) => entries(table).for_each(|entry| self.log(&entry)),
                 ("defaults", DeValue::Table(table)) => self.defaults(table),
+                ("serve", DeValue::Table(table)) => self.serves = serve::read(&mut self.values, table),
                 _ => self.no_table(&entry),
             }
         }

@@ -12,6 +12,7 @@
 //! - [`listen`] — listening sockets, UNIX and loopback TCP
 //! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
+//! - [`program`] — fork and exec of other programs, with three pipes and nothing else
 //! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`reexec`] — another image in the same process, with descriptors kept
 //! - [`signals`] — signals as things to be read
@@ -27,6 +28,7 @@ pub mod limits;
 pub mod listen;
 pub mod peer;
 pub mod pid_file;
+pub mod program;
 pub mod readiness;
 pub mod reexec;
 pub mod signals;

@@ -1,0 +1,274 @@
+//! Who may begin: the places of one handler, and the queue before them. Pure.
+//!
+//! A place holds a process (or a connection of a forwarder) from its start until nothing is left of it. A worker keeps
+//! its place while it rests, and takes the next request from there; a process for one request is never at rest.
+//!
+//! Enters: requests, each as a ticket, and what becomes of places, with the time. Leaves: which ticket may begin, and
+//! with what. Promised: never more places are taken than there are; who waits is taken in the order of arrival; nobody
+//! waits while something is free, but for the pause after a failed start.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::pool::pause;
+
+/// Starts that fail in a row after which nobody waits for the next one.
+const HOPELESS: u32 = 5;
+
+/// What a ticket may begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// A free place: something must be started in it.
+    Start,
+    /// The worker of this number, which was at rest.
+    Worker(u64),
+}
+
+/// What becomes of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It may begin.
+    Given(Given),
+    /// It waits.
+    Waits,
+    /// Too many wait.
+    Full,
+    /// Nothing can be started, for at least so long.
+    Hopeless(Duration),
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Gate {
+    places: u32,
+    taken: u32,
+    /// The one that has rested shortest is last, and first to be taken: what is not needed is not kept awake.
+    resting: Vec<u64>,
+    queue: usize,
+    waiting: BTreeSet<u64>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Gate {
+    /// So many places, and a queue of that length.
+    #[must_use]
+    pub fn new(places: u32, queue: u32) -> Self {
+        let (resting, waiting) = (Vec::new(), BTreeSet::new());
+        Self { places, taken: 0, resting, queue: queue as usize, waiting, failures: 0, not_before: None }
+    }
+
+    /// A request comes. Tickets are numbered in the order of their arrival.
+    pub fn ask(&mut self, ticket: u64, now: Instant) -> Asked {
+        if let Some(pause) = self.hopeless(now) {
+            return Asked::Hopeless(pause);
+        }
+        if self.waiting.is_empty()
+            && let Some(given) = self.give(now)
+        {
+            return Asked::Given(given);
+        }
+        if self.waiting.len() >= self.queue {
+            return Asked::Full;
+        }
+        self.waiting.insert(ticket);
+        Asked::Waits
+    }
+
+    /// Who waits no longer.
+    pub fn give_up(&mut self, ticket: u64) {
+        self.waiting.remove(&ticket);
+    }
+
+    /// The next one that may begin, if there is one. To be asked again until there is none.
+    pub fn next(&mut self, now: Instant) -> Option<(u64, Given)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let given = self.give(now)?;
+        self.waiting.pop_first().map(|ticket| (ticket, given))
+    }
+
+    /// When [`Gate::next`] is worth asking although nothing has happened.
+    #[must_use]
+    pub fn alarm(&self) -> Option<Instant> {
+        let waits_for_pause = !self.waiting.is_empty() && self.taken < self.places;
+        self.not_before.filter(|_| waits_for_pause)
+    }
+
+    /// A worker has nothing to do.
+    pub fn rests(&mut self, worker: u64) {
+        self.resting.push(worker);
+    }
+
+    /// A worker that was at rest is not any more, though nobody took it.
+    pub fn rises(&mut self, worker: u64) {
+        self.resting.retain(|each| *each != worker);
+    }
+
+    /// A place is free again.
+    pub fn leaves(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// What was started has failed before it was of any use. `jitter` is from 0.0 to 1.0. Says how long the pause is.
+    pub fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let pause = pause(self.failures, jitter);
+        self.not_before = Some(now + pause);
+        pause
+    }
+
+    /// Something that was started has been of use.
+    pub fn proven(&mut self) {
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    /// Places that are taken.
+    #[must_use]
+    pub fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Workers at rest.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        self.resting.len()
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn give(&mut self, now: Instant) -> Option<Given> {
+        if let Some(worker) = self.resting.pop() {
+            return Some(Given::Worker(worker));
+        }
+        if self.taken >= self.places || self.not_before.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.taken += 1;
+        Some(Given::Start)
+    }
+
+    /// For how long nothing will be started, if there is nothing that could answer meanwhile.
+    fn hopeless(&self, now: Instant) -> Option<Duration> {
+        let pause = self.not_before?.checked_duration_since(now).filter(|pause| !pause.is_zero())?;
+        (self.failures >= HOPELESS && self.taken == 0).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn places_are_given_until_none_is_left_then_the_queue_fills_then_it_is_full() {
+        let (mut gate, now) = (Gate::new(2, 1), Instant::now());
+        let asked = [1, 2, 3, 4].map(|ticket| gate.ask(ticket, now));
+        let start = Asked::Given(Given::Start);
+        assert_eq!(asked, [start, start, Asked::Waits, Asked::Full]);
+        assert_eq!(gate.next(now), None);
+        gate.leaves();
+        assert_eq!(gate.next(now), Some((3, Given::Start)));
+    }
+
+    #[test]
+    fn a_worker_at_rest_is_taken_before_another_is_started() {
+        let (mut gate, now) = (Gate::new(2, 9), Instant::now());
+        gate.ask(1, now);
+        gate.rests(7);
+        assert_eq!(gate.ask(2, now), Asked::Given(Given::Worker(7)));
+        assert_eq!(gate.ask(3, now), Asked::Given(Given::Start));
+        gate.rests(7);
+        gate.rises(7);
+        gate.leaves();
+        assert_eq!(gate.ask(4, now), Asked::Given(Given::Start));
+    }
+
+    #[test]
+    fn after_a_failed_start_the_next_one_waits_for_the_pause() {
+        let (mut gate, now) = (Gate::new(1, 9), Instant::now());
+        gate.ask(1, now);
+        let pause = gate.failed(now, 0.0);
+        gate.leaves();
+        assert_eq!(gate.ask(2, now), Asked::Waits);
+        assert_eq!((gate.next(now), gate.alarm()), (None, Some(now + pause)));
+        assert_eq!(gate.next(now + pause), Some((2, Given::Start)));
+    }
+
+    #[test]
+    fn when_starts_go_on_failing_nobody_waits_for_the_next() {
+        let (mut gate, mut now) = (Gate::new(1, 9), Instant::now());
+        for ticket in 0..u64::from(HOPELESS) {
+            assert_eq!(gate.ask(ticket, now), Asked::Given(Given::Start));
+            let pause = gate.failed(now, 0.0);
+            gate.leaves();
+            now += if ticket + 1 < u64::from(HOPELESS) { pause } else { Duration::ZERO };
+        }
+        assert!(matches!(gate.ask(9, now), Asked::Hopeless(_)));
+        gate.proven();
+        assert_eq!(gate.ask(10, now), Asked::Given(Given::Start));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Ask,
+        GiveUp,
+        Rest,
+        Leave,
+        Fail,
+        Pass,
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_takes_more_places_than_there_are_or_lets_somebody_wait_for_nothing(
+            places in 1..4_u32,
+            queue in 0..4_u32,
+            steps in prop::collection::vec(prop_oneof![
+                4 => Just(Step::Ask), 1 => Just(Step::GiveUp), 3 => Just(Step::Rest),
+                3 => Just(Step::Leave), 1 => Just(Step::Fail), 2 => Just(Step::Pass)
+            ], 0..200),
+        ) {
+            let (mut gate, mut now) = (Gate::new(places, queue), Instant::now());
+            let (mut at_work, mut waiting, mut ticket) = (Vec::new(), std::collections::VecDeque::new(), 0);
+            let begin = |given, at_work: &mut Vec<u64>, ticket: u64| at_work.push(match given {
+                Given::Start => ticket,
+                Given::Worker(worker) => worker,
+            });
+            for step in steps {
+                match step {
+                    Step::Ask => {
+                        ticket += 1;
+                        match gate.ask(ticket, now) {
+                            Asked::Given(given) => begin(given, &mut at_work, ticket),
+                            Asked::Waits => waiting.push_back(ticket),
+                            Asked::Full => prop_assert_eq!(waiting.len(), queue as usize),
+                            Asked::Hopeless(_) => prop_assert_eq!(gate.taken(), 0),
+                        }
+                    }
+                    Step::GiveUp => if let Some(ticket) = waiting.pop_back() { gate.give_up(ticket) },
+                    Step::Rest => if let Some(worker) = at_work.pop() { gate.rests(worker) },
+                    Step::Leave => if at_work.pop().is_some() { gate.leaves() },
+                    Step::Fail => if at_work.pop().is_some() { gate.failed(now, 0.5); gate.leaves() },
+                    Step::Pass => now += Duration::from_secs(61),
+                }
+                while let Some((ticket, given)) = gate.next(now) {
+                    prop_assert_eq!(Some(ticket), waiting.pop_front(), "in the order of arrival");
+                    begin(given, &mut at_work, ticket);
+                }
+                prop_assert_eq!(gate.taken() as usize, at_work.len() + gate.resting());
+                prop_assert!(gate.taken() <= places);
+                prop_assert_eq!(gate.waiting(), waiting.len());
+                let is_free = gate.resting() > 0 || gate.taken() < places;
+                prop_assert!(waiting.is_empty() || !is_free || gate.alarm().is_some_and(|at| now < at));
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! `worker`: a process that lives on, and answers one request after the other.
+//!
+//! Enters: a place to start it in, its first request, and further ones from its [`Desk`]. Leaves: an answer to each.
+//! Promised: who is not wholly in step (says more than it was asked for, says nothing, is late) is never asked again; what
+//! it was given and has not begun goes to another one; its place is free when it is gone, with all of its group.
+//!
+//! After a reply it rests for [`REST`] before it is asked again. A second reply that comes within this time is noticed,
+//! and cannot be taken for the reply to the next request.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{debug, warn};
+
+use super::clock::at;
+use super::desk::{Desk, Place};
+use super::far::Far;
+use super::job::Job;
+use super::life::{Due, Life};
+use super::process::Process;
+use super::talk::{Broken, talk};
+use super::wire::Failure;
+
+/// See the head of this file.
+pub(super) const REST: Duration = Duration::from_millis(1);
+
+/// How long the exit status of a worker is waited for that has closed its output.
+const STATUS: Duration = Duration::from_millis(100);
+
+/// Starts a worker for a request, and lets it live.
+pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, command: Vec<String>, first: Job) {
+    match far.start(&command) {
+        Ok(process) => Worker::new(far, desk, process).live_and_die(first).await,
+        Err(why) => {
+            desk.failed(&why);
+            first.answer(Err(Failure::Handler(why)));
+        }
+    }
+    drop(place);
+}
+
+struct Worker {
+    far: Rc<Far>,
+    desk: Rc<Desk>,
+    process: Process,
+    life: Life,
+    number: u64,
+    jobs: UnboundedReceiver<Job>,
+    served: u32,
+}
+
+/// Why a worker is asked no more.
+#[derive(Debug)]
+enum Parting {
+    /// It has served enough, or is needed no more.
+    Kind,
+    /// It is out of step, or late.
+    Forced(String),
+    /// It is of no use: it has ended or said something wrong.
+    Useless(String),
+}
+
+impl Worker {
+    fn new(far: Rc<Far>, desk: Rc<Desk>, process: Process) -> Self {
+        let (number, jobs) = desk.hire();
+        let life = Life::new(desk.handler.limits.grace);
+        Self { far, desk, process, life, number, jobs, served: 0 }
+    }
+
+    async fn live_and_die(mut self, first: Job) {
+        let parting = self.live(first).await;
+        self.desk.dismiss(self.number);
+        self.jobs.close();
+        while let Ok(job) = self.jobs.try_recv() {
+            self.far.again(&self.desk, job);
+        }
+        self.part(&parting);
+        self.wind_up().await;
+    }
+
+    fn part(&mut self, parting: &Parting) {
+        match parting {
+            Parting::Useless(why) if self.served == 0 => self.desk.failed(why),
+            Parting::Useless(why) | Parting::Forced(why) => {
+                warn!("a worker of handler {} is replaced: {why}", self.desk.handler.matches);
+            }
+            Parting::Kind => return debug!("a worker goes after {} requests", self.served),
+        }
+        self.must_end();
+    }
+
+    async fn live(&mut self, first: Job) -> Parting {
+        let mut next = Some(first);
+        loop {
+            let job = match next.take() {
+                Some(job) => job,
+                None => match self.wait().await {
+                    Ok(job) => job,
+                    Err(parting) => return parting,
+                },
+            };
+            if let Err(parting) = self.serve(job).await {
+                return parting;
+            }
+            if self.served >= self.desk.handler.limits.requests {
+                return Parting::Kind;
+            }
+            if let Err(parting) = self.rest().await {
+                return parting;
+            }
+            self.desk.rests(self.number);
+        }
+    }
+
+    /// Waits for a request; looks at nothing else but its end, and what it says unasked.
+    async fn wait(&mut self) -> Result<Job, Parting> {
+        let (mut unasked, Process { output, end, .. }) = ([0], &mut self.process);
+        tokio::select! {
+            // What it says unasked comes first: no request may follow it.
+            biased;
+            () = self.far.halted() => Err(Parting::Kind),
+            count = output.read(&mut unasked) => Err(match count {
+                Ok(1..) => Parting::Forced("it spoke unasked".to_owned()),
+                _ => Parting::Forced("it closed its output".to_owned()),
+            }),
+            exit = end.wait() => Err(Parting::Useless(exit.to_string())),
+            job = self.jobs.recv() => job.ok_or(Parting::Kind),
+        }
+    }
+
+    async fn serve(&mut self, job: Job) -> Result<(), Parting> {
+        self.life.bind(job.deadline);
+        let limits = self.desk.handler.limits.clone();
+        let (frame, mut owed) = job.begin();
+        let Process { input: Some(input), output, .. } = &mut self.process else {
+            return Err(Parting::Kind);
+        };
+        let talked = tokio::select! {
+            talked = talk(output, input, &frame, self.far.dialect(), limits.max_reply) => talked,
+            () = at(self.life.alarm()) => {
+                owed.answer(Err(Failure::Timeout(limits.timeout)));
+                return Err(Parting::Forced("it was late".to_owned()));
+            }
+            () = self.far.halted() => {
+                owed.answer(Err(Failure::Handler("the service stops".to_owned())));
+                return Err(Parting::Forced("the service stops".to_owned()));
+            }
+        };
+        match talked {
+            Ok(reply) => {
+                self.life.release();
+                self.served += 1;
+                self.desk.proven();
+                owed.answer(Ok(reply));
+                Ok(())
+            }
+            Err(broken) => {
+                let why = self.reason(&broken).await;
+                owed.answer(Err(Failure::Handler(why.clone())));
+                Err(Parting::Useless(why))
+            }
+        }
+    }
+
+    /// Why there is no reply, with the exit status if it has ended.
+    async fn reason(&mut self, broken: &Broken) -> String {
+        match tokio::time::timeout(STATUS, self.process.end.wait()).await {
+            Ok(exit) if *broken == Broken::Closed => format!("{exit}, without a reply"),
+            _ => broken.to_string(),
+        }
+    }
+
+    async fn rest(&mut self) -> Result<(), Parting> {
+        let mut unasked = [0];
+        tokio::select! {
+            count = self.process.output.read(&mut unasked) => match count {
+                Ok(1..) => Err(Parting::Forced("it gave more than one reply".to_owned())),
+                _ => Err(Parting::Kind),
+            },
+            () = tokio::time::sleep(REST) => Ok(()),
+        }
+    }
+
+    fn must_end(&mut self) {
+        if self.life.end(Instant::now()) {
+            self.process.suffer(Due::Term);
+        }
+    }
+
+    /// Lets it go: by itself, or by force.
+    async fn wind_up(&mut self) {
+        if let Some(mut input) = self.process.input.take() {
+            // Nothing is held back in a pipe.
+            input.shutdown().await.ok();
+        }
+        self.life.leave(Instant::now());
+        let (mut nobody_looks, mut listens) = ([0; 4096], true);
+        loop {
+            let Process { output, end, .. } = &mut self.process;
+            tokio::select! {
+                _ = end.wait() => return,
+                count = output.read(&mut nobody_looks), if listens => listens = matches!(count, Ok(1..)),
+                () = self.far.halted(), if !self.life.is_ending() => self.must_end(),
+                () = at(self.life.alarm()) => {
+                    if let Some(due) = self.life.due(Instant::now()) {
+                        self.process.suffer(due);
+                    }
+                }
+            }
+        }
+    }
+}
