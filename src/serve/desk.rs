@@ -142,6 +142,17 @@ impl Desk {
         (worker, jobs)
     }
 
+    /// A worker has replied, and will rest or be dismissed in a moment.
+    pub(super) fn is_nearly_done(&self) {
+        self.gate.borrow_mut().is_nearly_done();
+    }
+
+    /// The moment is over.
+    pub(super) fn is_done(self: &Rc<Self>) {
+        self.gate.borrow_mut().is_done();
+        self.admit_next();
+    }
+
     /// A worker has nothing to do.
     pub(super) fn rests(self: &Rc<Self>, worker: u64) {
         self.gate.borrow_mut().rests(worker);

@@ -5,7 +5,7 @@
 //! it was given and has not sent goes to another one.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -73,19 +73,22 @@ impl Connection {
 
     /// The next request; none if the connection is not fit for one.
     async fn next(&mut self) -> Option<Job> {
-        let (began, mut unasked, mut rests) = (Instant::now(), [0], false);
-        loop {
-            tokio::select! {
-                // Whatever it says or does unasked, no request may follow it.
-                biased;
-                _ = self.reader.read(&mut unasked) => return None,
-                job = self.jobs.recv(), if rests => return job,
-                () = at(Some(began + REST)), if !rests => {
-                    rests = true;
-                    self.desk.rests(self.number);
-                }
-                () = at(Some(began + IDLE)) => return None,
-            }
+        let mut unasked = [0];
+        self.desk.is_nearly_done();
+        let is_silent = tokio::time::timeout(REST, self.reader.read(&mut unasked)).await.is_err();
+        if is_silent {
+            self.desk.rests(self.number);
+        }
+        self.desk.is_done();
+        if !is_silent {
+            return None;
+        }
+        tokio::select! {
+            // Whatever it says or does unasked, no request may follow it.
+            biased;
+            _ = self.reader.read(&mut unasked) => None,
+            job = self.jobs.recv() => job,
+            () = tokio::time::sleep(IDLE) => None,
         }
     }
 

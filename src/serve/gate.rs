@@ -5,7 +5,7 @@
 //!
 //! Enters: requests, each as a ticket, and what becomes of places, with the time. Leaves: which ticket may begin, and
 //! with what. Promised: never more places are taken than there are; who waits is taken in the order of arrival; nobody
-//! waits while something is free, but for the pause after a failed start.
+//! waits while something is free, but for the pause after a failed start, and for a worker that is about to rest.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ pub struct Gate {
     taken: u32,
     /// The one that has rested shortest is last, and first to be taken: what is not needed is not kept awake.
     resting: Vec<u64>,
+    /// Workers that will rest, or leave, in a moment.
+    nearly: usize,
     queue: usize,
     waiting: BTreeSet<u64>,
     failures: u32,
@@ -55,7 +57,7 @@ impl Gate {
     #[must_use]
     pub fn new(places: u32, queue: u32) -> Self {
         let (resting, waiting) = (Vec::new(), BTreeSet::new());
-        Self { places, taken: 0, resting, queue: queue as usize, waiting, failures: 0, not_before: None }
+        Self { places, taken: 0, resting, nearly: 0, queue: queue as usize, waiting, failures: 0, not_before: None }
     }
 
     /// A request comes. Tickets are numbered in the order of their arrival.
@@ -64,6 +66,7 @@ impl Gate {
             return Asked::Hopeless(pause);
         }
         if self.waiting.is_empty()
+            && (self.nearly == 0 || self.queue == 0 || !self.resting.is_empty())
             && let Some(given) = self.give(now)
         {
             return Asked::Given(given);
@@ -82,7 +85,7 @@ impl Gate {
 
     /// The next one that may begin, if there is one. To be asked again until there is none.
     pub fn next(&mut self, now: Instant) -> Option<(u64, Given)> {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() || (self.resting.is_empty() && self.waiting.len() <= self.nearly) {
             return None;
         }
         let given = self.give(now)?;
@@ -94,6 +97,16 @@ impl Gate {
     pub fn alarm(&self) -> Option<Instant> {
         let waits_for_pause = !self.waiting.is_empty() && self.taken < self.places;
         self.not_before.filter(|_| waits_for_pause)
+    }
+
+    /// A worker has replied, and will rest or leave in a moment. Who comes meanwhile waits for that.
+    pub fn is_nearly_done(&mut self) {
+        self.nearly += 1;
+    }
+
+    /// The moment of a worker is over.
+    pub fn is_done(&mut self) {
+        self.nearly = self.nearly.saturating_sub(1);
     }
 
     /// A worker has nothing to do.
@@ -192,6 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_while_a_worker_is_about_to_rest_waits_for_it() {
+        let (mut gate, now) = (Gate::new(3, 9), Instant::now());
+        gate.ask(1, now);
+        gate.is_nearly_done();
+        assert_eq!([2, 3].map(|ticket| gate.ask(ticket, now)), [Asked::Waits; 2]);
+        assert_eq!(gate.next(now), Some((2, Given::Start)), "one worker will not do for two");
+        assert_eq!(gate.next(now), None);
+        gate.is_done();
+        gate.rests(1);
+        assert_eq!(gate.next(now), Some((3, Given::Worker(1))));
+    }
+
+    #[test]
     fn after_a_failed_start_the_next_one_waits_for_the_pause() {
         let (mut gate, now) = (Gate::new(1, 9), Instant::now());
         gate.ask(1, now);
@@ -220,6 +246,7 @@ mod tests {
     enum Step {
         Ask,
         GiveUp,
+        NearlyRest,
         Rest,
         Leave,
         Fail,
@@ -232,12 +259,13 @@ mod tests {
             places in 1..4_u32,
             queue in 0..4_u32,
             steps in prop::collection::vec(prop_oneof![
-                4 => Just(Step::Ask), 1 => Just(Step::GiveUp), 3 => Just(Step::Rest),
+                4 => Just(Step::Ask), 1 => Just(Step::GiveUp), 3 => Just(Step::NearlyRest), 3 => Just(Step::Rest),
                 3 => Just(Step::Leave), 1 => Just(Step::Fail), 2 => Just(Step::Pass)
             ], 0..200),
         ) {
             let (mut gate, mut now) = (Gate::new(places, queue), Instant::now());
             let (mut at_work, mut waiting, mut ticket) = (Vec::new(), std::collections::VecDeque::new(), 0);
+            let mut nearly = Vec::new();
             let begin = |given, at_work: &mut Vec<u64>, ticket: u64| at_work.push(match given {
                 Given::Start => ticket,
                 Given::Worker(worker) => worker,
@@ -254,7 +282,14 @@ mod tests {
                         }
                     }
                     Step::GiveUp => if let Some(ticket) = waiting.pop_back() { gate.give_up(ticket) },
-                    Step::Rest => if let Some(worker) = at_work.pop() { gate.rests(worker) },
+                    Step::NearlyRest => if let Some(worker) = at_work.pop() {
+                        gate.is_nearly_done();
+                        nearly.push(worker);
+                    },
+                    Step::Rest => if let Some(worker) = nearly.pop() {
+                        gate.rests(worker);
+                        gate.is_done();
+                    },
                     Step::Leave => if at_work.pop().is_some() { gate.leaves() },
                     Step::Fail => if at_work.pop().is_some() { gate.failed(now, 0.5); gate.leaves() },
                     Step::Pass => now += Duration::from_secs(61),
@@ -263,11 +298,12 @@ mod tests {
                     prop_assert_eq!(Some(ticket), waiting.pop_front(), "in the order of arrival");
                     begin(given, &mut at_work, ticket);
                 }
-                prop_assert_eq!(gate.taken() as usize, at_work.len() + gate.resting());
+                prop_assert_eq!(gate.taken() as usize, at_work.len() + nearly.len() + gate.resting());
                 prop_assert!(gate.taken() <= places);
                 prop_assert_eq!(gate.waiting(), waiting.len());
                 let is_free = gate.resting() > 0 || gate.taken() < places;
-                prop_assert!(waiting.is_empty() || !is_free || gate.alarm().is_some_and(|at| now < at));
+                let is_for_good = waiting.len() > nearly.len() && gate.alarm().is_none_or(|at| at <= now);
+                prop_assert!(!is_free || !is_for_good || waiting.is_empty());
             }
         }
     }

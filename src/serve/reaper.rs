@@ -5,7 +5,7 @@
 //! parent is killed as well; a signal reaches the group it is meant for, or nobody.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ const LAST: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Reaper {
     leaders: RefCell<HashMap<Pid, oneshot::Sender<Exit>>>,
+    /// Strays that have been killed and not yet reaped.
+    killed: RefCell<HashSet<Pid>>,
 }
 
 impl Reaper {
@@ -103,6 +105,7 @@ impl Reaper {
                 // As long as it is a zombie its group cannot be another one.
                 killpg(pid, Signal::SIGKILL).ok();
             }
+            self.killed.borrow_mut().remove(&pid);
             let exit = waitpid(pid, Some(WaitPidFlag::WNOHANG)).map_or(Exit::Unknown, exit_of);
             match leader {
                 Some(tell) => drop(tell.send(exit)),
@@ -115,16 +118,16 @@ impl Reaper {
     fn kill_strays(&self) {
         let leaders = self.leaders.borrow();
         for stray in program::children().into_iter().filter(|pid| !leaders.contains_key(pid)) {
-            match getpgid(Some(stray)) {
-                Ok(group) if leaders.contains_key(&group) => {}
-                Ok(group) => {
-                    warn!("process {stray} was left behind by a handler and is killed");
-                    kill(stray, Signal::SIGKILL).ok();
-                    if group != getpgrp() {
-                        killpg(group, Signal::SIGKILL).ok();
-                    }
+            // One that is still in a group of ours ends with it.
+            if let Ok(group) = getpgid(Some(stray))
+                && !leaders.contains_key(&group)
+                && self.killed.borrow_mut().insert(stray)
+            {
+                warn!("process {stray} was left behind by a handler and is killed");
+                kill(stray, Signal::SIGKILL).ok();
+                if group != getpgrp() {
+                    killpg(group, Signal::SIGKILL).ok();
                 }
-                Err(_) => {}
             }
         }
     }

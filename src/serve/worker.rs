@@ -107,10 +107,15 @@ impl Worker {
             if self.served >= self.desk.handler.limits.requests {
                 return Parting::Kind;
             }
-            if let Err(parting) = self.rest().await {
+            self.desk.is_nearly_done();
+            let rested = self.rest().await;
+            if rested.is_ok() {
+                self.desk.rests(self.number);
+            }
+            self.desk.is_done();
+            if let Err(parting) = rested {
                 return parting;
             }
-            self.desk.rests(self.number);
         }
     }
 

@@ -171,7 +171,7 @@ impl Draft {
             (_, true, false) => complain("`cert` is given without `key`", "add `key` and the file of its private key"),
             (_, false, true) => complain("`key` is given without `cert`", "add `cert` and the file of its certificate"),
             (_, false, _) if ca => {
-                complain("`ca` means nothing without `cert`", "add `cert` and `key`, or remove `ca`")
+                complain("`ca` means nothing without `cert`", "add `cert` and `key`, or remove `ca`");
             }
             (Some(Listen::Unix(_)), true, _) => {
                 complain("TLS is for TCP", "remove `cert`: what goes over a UNIX socket does not leave the machine");
