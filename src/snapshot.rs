@@ -3,6 +3,8 @@
 //! Enters: nothing. Leaves: [`Snapshot`], made by a child, read by the parent and printed by `cli`. The two may be of
 //! different builds: what one of them does not know is as if nothing had happened.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The numbers of one host at one moment. Counters count from the start of the child.
@@ -51,6 +53,41 @@ pub enum Reach {
     Up,
     /// The last attempt failed.
     Down,
+}
+
+/// How a host is, for people and machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its child is being started.
+    Starting,
+    /// Never connected to yet: nobody has asked.
+    Idle,
+    /// The last attempt to connect succeeded.
+    Up,
+    /// The last attempt failed.
+    Down,
+    /// Its child is on its way out.
+    Retiring,
+    /// Its child died and waits to be started again.
+    Crashed,
+    /// Its child does not answer.
+    Hung,
+}
+
+impl fmt::Display for State {
+    /// The word that the JSON has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Retiring => "retiring",
+            Self::Crashed => "crashed",
+            Self::Hung => "hung",
+        })
+    }
 }
 
 /// How many connections there are.

@@ -7,19 +7,20 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::report::{Report, Told};
 use super::serve::Order;
+use super::service::next_message;
+use super::signals::{Caught, Signals};
 use super::tally::Tally;
 use super::worker::Stage;
-use crate::config::Start;
-use crate::heritage::{Heritage, ToChild, ToParent};
+use crate::config::{HostSettings, Start};
+use crate::heritage::{ToChild, ToParent};
 use crate::logging;
 use crate::pool::Standing;
 use crate::snapshot::{Connections, Reach, Sessions, Snapshot};
@@ -33,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 struct Control {
-    heritage: Heritage,
+    host: HostSettings,
     orders: Vec<UnboundedSender<Order>>,
     to_parent: OwnedWriteHalf,
     standings: Vec<(Standing, String)>,
@@ -52,35 +53,27 @@ enum Event {
     Parent(Option<ToChild>),
     Told(u64, tools::Answer),
     Report(Report),
-    Retire(&'static str),
-    ToggleDebug,
-    TellLog,
+    Caught(Caught),
     Look,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-    usr1: Signal,
-    usr2: Signal,
 }
 
 /// Serves until every worker has ended. Workers that hand over or retire are still asked for their numbers.
 pub(super) async fn serve(
-    heritage: Heritage,
+    host: HostSettings,
+    debug: bool,
     channel: UnixStream,
     orders: Vec<UnboundedSender<Order>>,
     reports: UnboundedReceiver<Report>,
 ) {
-    if let Err(error) = try_serve(heritage, channel, orders, reports).await {
+    if let Err(error) = try_serve(host, debug, channel, orders, reports).await {
         // The senders of orders are dropped here, and workers that nobody can order about retire.
         error!("the control channel cannot be served: {error}; retiring");
     }
 }
 
 async fn try_serve(
-    heritage: Heritage,
+    host: HostSettings,
+    debug: bool,
     channel: UnixStream,
     orders: Vec<UnboundedSender<Order>>,
     mut reports: UnboundedReceiver<Report>,
@@ -89,13 +82,11 @@ async fn try_serve(
     let (from_parent, to_parent) = tokio::net::UnixStream::from_std(channel)?.into_split();
     let mut lines = BufReader::new(from_parent).lines();
     let standings = vec![(Standing::Untried, String::new()); orders.len()];
-    let demand = heritage.host.start == Start::Demand;
-    let debug = heritage.debug;
+    let demand = host.start == Start::Demand;
     let (told, mut answers) = unbounded_channel();
     let ended = orders.iter().map(|_| None).collect();
     let (said_up, stage, idle_looks) = (None, Stage::Serving, 0);
-    let mut control =
-        Control { heritage, orders, to_parent, standings, ended, said_up, stage, idle_looks, debug, told };
+    let mut control = Control { host, orders, to_parent, standings, ended, said_up, stage, idle_looks, debug, told };
     let mut orphaned = false;
     control.say(&ToParent::Ready).await;
     while control.ended.iter().any(Option::is_none) {
@@ -103,7 +94,7 @@ async fn try_serve(
             message = next_message(&mut lines), if !orphaned => Event::Parent(message),
             Some(report) = reports.recv() => Event::Report(report),
             Some((ask, answer)) = answers.recv() => Event::Told(ask, answer),
-            event = signals.next() => event,
+            caught = signals.next() => Event::Caught(caught),
             () = tokio::time::sleep(LOOK), if demand => Event::Look,
         };
         orphaned |= matches!(event, Event::Parent(None));
@@ -113,18 +104,6 @@ async fn try_serve(
         control.say_farewell().await;
     }
     Ok(())
-}
-
-/// The parent's next message; `None` when the parent is gone or cannot be understood.
-async fn next_message(lines: &mut Lines<BufReader<OwnedReadHalf>>) -> Option<ToChild> {
-    let line = lines.next_line().await.ok()??;
-    match serde_json::from_str(&line) {
-        Ok(message) => Some(message),
-        Err(error) => {
-            error!("a message of the parent cannot be understood: {error}; this is a fault of tieline");
-            None
-        }
-    }
 }
 
 impl Control {
@@ -142,13 +121,14 @@ impl Control {
             }
             Event::Parent(Some(ToChild::HandOver)) => self.hand_over(),
             Event::Parent(Some(ToChild::Debug { on })) => self.set_debug(on),
+            Event::Parent(Some(ToChild::Hosts(_))) => warn!("the parent tells what only the registry wants to know"),
             // What the successor still takes goes on being handed over; the workers see for themselves when it is gone.
             Event::Parent(None) if self.stage == Stage::HandingOver => {}
             Event::Parent(None) => self.retire("the parent is gone"),
             Event::Report(report) => self.reported(report).await,
-            Event::Retire(why) => self.retire(why),
-            Event::ToggleDebug => self.set_debug(!self.debug),
-            Event::TellLog => {
+            Event::Caught(Caught::Retire) => self.retire("asked by SIGTERM"),
+            Event::Caught(Caught::ToggleDebug) => self.set_debug(!self.debug),
+            Event::Caught(Caught::TellLog) => {
                 let snapshot = self.snapshot().await;
                 info!("status: {}", serde_json::to_string(&snapshot).unwrap_or_default());
             }
@@ -272,10 +252,10 @@ impl Control {
 
     async fn snapshot(&mut self) -> Snapshot {
         let mut tally = Tally::default();
-        let max = u64::from(self.heritage.host.connections);
+        let max = u64::from(self.host.connections);
         let mut snapshot = Snapshot {
             connections: Connections { max, ..Connections::default() },
-            sessions: Sessions { open: 0, max: u64::from(self.heritage.host.sessions) },
+            sessions: Sessions { open: 0, max: u64::from(self.host.sessions) },
             retiring: self.stage != Stage::Serving,
             last_log: logging::last_line(),
             ..Snapshot::default()
@@ -326,27 +306,4 @@ fn add(snapshot: &mut Snapshot, told: &Told) {
     snapshot.in_flight += told.numbers.in_flight;
     let next = told.next_attempt.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
     snapshot.next_probe_ms = [snapshot.next_probe_ms, next].into_iter().flatten().min();
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            usr2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// QUIT is not here: it ends the process at once, which the parent sees and logs.
-    async fn next(&mut self) -> Event {
-        tokio::select! {
-            _ = self.term.recv() => Event::Retire("asked by SIGTERM"),
-            _ = self.int.recv() => Event::ToggleDebug,
-            _ = self.usr2.recv() => Event::ToggleDebug,
-            _ = self.hup.recv() => Event::TellLog,
-            _ = self.usr1.recv() => Event::TellLog,
-        }
-    }
 }

@@ -1,11 +1,11 @@
-//! The child: serves one host.
+//! The child: serves one host, or has another role.
 //!
 //! Enters: the [`Heritage`] on the control channel, the inherited listeners, and the ways from predecessors and to a
 //! successor. Leaves: an exit code. Promised: when the parent is gone, or asks by SIGTERM, the child answers what it owes
 //! and exits; when a successor is ready, it gives it every requester that is owed nothing.
 //!
 //! [`dispatch`] decides; [`worker`] carries its decisions to the sockets; `serve` assembles both into event loops;
-//! `control` talks to the parent; [`handing`] is how sockets go to the successor, and `ending` what the end waits for.
+//! `control` talks to the parent, and `service` does for the other roles; [`handing`] is how sockets go to the successor, and `ending` what the end waits for.
 
 pub mod bells;
 mod control;
@@ -13,12 +13,15 @@ pub mod dispatch;
 mod ending;
 pub mod handing;
 pub mod report;
-mod serve;
+pub(crate) mod serve;
+pub(crate) mod service;
 mod share;
+mod signals;
 pub mod spooler;
 pub mod tally;
 pub mod worker;
 
+use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -27,13 +30,13 @@ use nix::sys::prctl;
 use tracing::{error, info};
 
 use crate::cli::exit;
-use crate::heritage::{Heritage, ToParent};
+use crate::heritage::{Heritage, Role, ToParent};
 use crate::requester::listener::Inherited;
 use crate::system;
 
 /// Why a child cannot serve.
 #[derive(Debug, thiserror::Error)]
-enum ChildError {
+pub(crate) enum ChildError {
     #[error("this command is for tieline itself: the parent starts its children with it ({0})")]
     ByHand(system::descriptors::NotInherited),
     #[error("the heritage on the control channel cannot be read: {0}; this is a fault of tieline")]
@@ -44,6 +47,8 @@ enum ChildError {
     Log(crate::logging::LogError),
     #[error("the event loop cannot be started: {0}; is the system short of memory or descriptors?")]
     Runtime(io::Error),
+    #[error("{0}")]
+    Service(Box<dyn Error + Send + Sync>),
 }
 
 /// Runs a child. Returns its exit code.
@@ -58,7 +63,7 @@ pub fn run() -> u8 {
                     say_by_hand(&error);
                     exit::USAGE
                 }
-                ChildError::Runtime(_) => exit::TEMPFAIL,
+                ChildError::Runtime(_) | ChildError::Service(_) => exit::TEMPFAIL,
                 ChildError::Log(_) => exit::CONFIG,
                 ChildError::Heritage(_) | ChildError::Listener(_) => exit::SOFTWARE,
             }
@@ -76,21 +81,32 @@ fn serve() -> Result<(), ChildError> {
     let (heritage, control) = read_heritage(control).map_err(ChildError::Heritage)?;
     // Without a second descriptor the log alone has its last words.
     let teller = control.try_clone().ok();
-    let served = serve_host(heritage, control);
+    let served = serve_role(heritage, control);
     if let (Err(error), Some(teller)) = (&served, teller) {
         tell_last_words(&teller, &error.to_string());
     }
     served
 }
 
-fn serve_host(heritage: Heritage, control: UnixStream) -> Result<(), ChildError> {
-    crate::logging::init(&heritage.log, Some(&heritage.host.name)).map_err(ChildError::Log)?;
+fn serve_role(heritage: Heritage, control: UnixStream) -> Result<(), ChildError> {
+    let title = heritage.role.title();
+    crate::logging::init(&heritage.log, Some(&title)).map_err(ChildError::Log)?;
     crate::logging::set_debug(heritage.debug);
-    name_process(&heritage.host.name);
+    name_process(&title);
     tell_of_panics(&control);
     let inheritance = inherit(&heritage).map_err(ChildError::ByHand)?;
-    info!("serving {} ({})", heritage.host.address, heritage.host.dialect.name());
-    serve::run(heritage, control, inheritance)
+    match &heritage.role {
+        Role::Host(host) => {
+            info!("serving {} ({})", host.address, host.dialect.name());
+            serve::run((**host).clone(), &heritage, control, inheritance)
+        }
+        Role::Registry(_) => crate::registry::serve::run(heritage, control, inheritance).map_err(failed),
+        Role::Serve(_) => crate::serve::run(heritage, control, inheritance).map_err(failed),
+    }
+}
+
+fn failed(error: impl Error + Send + Sync + 'static) -> ChildError {
+    ChildError::Service(Box::new(error))
 }
 
 /// Takes the descriptors that the heritage speaks of.
@@ -106,8 +122,8 @@ fn inherit(heritage: &Heritage) -> Result<serve::Inheritance, system::descriptor
 }
 
 /// What `ps -C` and `top` show. The image was found at /proc/self/exe, so that without this it would be `exe`.
-fn name_process(host: &str) {
-    let name = std::ffi::CString::new(format!("tieline: {host}")).unwrap_or_default();
+fn name_process(title: &str) {
+    let name = std::ffi::CString::new(format!("tieline: {title}")).unwrap_or_default();
     // The kernel cuts it after 15 bytes, and a process without a name serves as well.
     prctl::set_name(&name).ok();
 }

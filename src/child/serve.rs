@@ -51,13 +51,13 @@ pub(super) enum Order {
 
 /// The descriptors that a child is started with, or one worker's copies of them.
 #[derive(Default)]
-pub(super) struct Inheritance {
+pub(crate) struct Inheritance {
     /// What requesters are accepted on.
-    pub(super) listeners: Vec<Inherited>,
+    pub(crate) listeners: Vec<Inherited>,
     /// The way to a successor.
-    pub(super) outlet: Option<OwnedFd>,
+    pub(crate) outlet: Option<OwnedFd>,
     /// The ways from predecessors.
-    pub(super) inlets: Vec<OwnedFd>,
+    pub(crate) inlets: Vec<OwnedFd>,
 }
 
 impl Inheritance {
@@ -73,23 +73,28 @@ impl Inheritance {
 }
 
 /// Runs the child until it has handed over or retired.
-pub(super) fn run(mut heritage: Heritage, control: UnixStream, inheritance: Inheritance) -> Result<(), ChildError> {
-    leave_descriptors_for_connections(&mut heritage.host);
+pub(super) fn run(
+    mut host: HostSettings,
+    heritage: &Heritage,
+    control: UnixStream,
+    inheritance: Inheritance,
+) -> Result<(), ChildError> {
+    leave_descriptors_for_connections(&mut host);
     let (report, reports) = unbounded_channel();
     let (order, receiver) = unbounded_channel();
     let (mut orders, mut threads) = (vec![order], Vec::new());
-    let mut seat = Seat::new(&heritage, 0, &inheritance, receiver, report.clone())?;
+    let mut seat = Seat::new(&host, heritage, 0, &inheritance, receiver, report.clone())?;
     let to_store = seat.take_deferred();
-    for index in 1..heritage.host.workers.max(1) {
+    for index in 1..host.workers.max(1) {
         let (order, receiver) = unbounded_channel();
         orders.push(order);
-        let mut seat = Seat::new(&heritage, index, &inheritance, receiver, report.clone())?;
+        let mut seat = Seat::new(&host, heritage, index, &inheritance, receiver, report.clone())?;
         seat.to_store = to_store.clone();
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         threads.push(thread.spawn(move || seat.work(std::future::ready(()))).map_err(ChildError::Runtime)?);
     }
     drop((inheritance, to_store, report));
-    let done = seat.work(control::serve(heritage, control, orders, reports));
+    let done = seat.work(control::serve(host, heritage.debug, control, orders, reports));
     for thread in threads {
         // With panic = "abort" there is no such thing as a thread that ended otherwise.
         drop(thread.join());
@@ -124,6 +129,7 @@ struct Seat {
 
 impl Seat {
     fn new(
+        host: &HostSettings,
         heritage: &Heritage,
         index: u32,
         inheritance: &Inheritance,
@@ -134,7 +140,7 @@ impl Seat {
         Ok(Self {
             spool: heritage.spool.clone().filter(|_| has_store),
             index: index as usize,
-            host: share::of(&heritage.host, index),
+            host: share::of(host, index),
             drain: heritage.drain,
             inheritance: inheritance.share(has_store).map_err(ChildError::Listener)?,
             orders,

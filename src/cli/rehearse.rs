@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{complain, exit, print};
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError, Listen, Settings};
 use crate::parent::estate::{own_build, plan, refuse_another};
 use crate::parent::heritage::Heritage;
 use crate::parent::reconcile::reconcile;
@@ -42,7 +42,7 @@ pub(super) fn run(config: Option<&Path>) -> u8 {
             return exit::SOFTWARE;
         }
     };
-    let plans = settings.hosts.iter().map(|host| plan(&settings, host)).collect();
+    let plans = settings.roles().into_iter().map(|role| plan(&settings, role)).collect();
     // What it decides does not matter here: that it can be decided does.
     drop(reconcile(heritage.into_hosts(), plans, &build));
     print(&format!("{FIT}{}\n", version()))
@@ -69,7 +69,11 @@ fn taken(settings: &Settings, heritage: &Heritage) -> Option<String> {
     {
         return Some(error.to_string());
     }
-    let addresses = settings.hosts.iter().filter_map(|host| host.listen);
+    let served = settings.serves.iter().filter_map(|serve| match &serve.listen {
+        Listen::Tcp(address) => Some(*address),
+        Listen::Unix(_) => None,
+    });
+    let addresses = settings.hosts.iter().filter_map(|host| host.listen).chain(served);
     addresses.filter(|address| !heritage.listens_on(*address)).find_map(not_to_be_had)
 }
 

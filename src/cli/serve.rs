@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{complain, exit};
 use crate::config::serve::ServeSettings;
 use crate::config::{self, Settings};
-use crate::serve::{self, Place, ServeError};
+use crate::serve::{self, ServeError};
 use crate::{logging, system};
 
 pub(super) fn run(config: Option<&Path>, name: &str) -> u8 {
@@ -34,14 +34,13 @@ pub(super) fn run(config: Option<&Path>, name: &str) -> u8 {
 }
 
 fn serve(served: ServeSettings, settings: &Settings) -> u8 {
-    let registry = Some(settings.daemon.run_dir.join("registry.sock"));
-    match serve::run(served, Place { registry, drain: settings.drain, ..Place::default() }) {
+    match serve::alone(served, settings.daemon.registry_socket(), settings.drain) {
         Ok(()) => exit::OK,
         Err(error) => {
             tracing::error!("{error}");
             match error {
                 ServeError::Listen(_) | ServeError::Listener(_) => exit::UNAVAILABLE,
-                ServeError::Runtime(_) => exit::TEMPFAIL,
+                ServeError::Runtime(_) | ServeError::NoListener => exit::TEMPFAIL,
             }
         }
     }

@@ -1,13 +1,13 @@
 //! `tieline status`: the daemon's status as an aligned table, or as JSON.
 //!
-//! Enters: a [`Status`]. Leaves: text. Names and words stand left, numbers right; a latency has its unit.
+//! Enters: a [`Status`]. Leaves: text: a table of the hosts, and a short one of the registry and of what is served. Names and words stand left, numbers right; a latency has its unit.
 
 use std::path::Path;
 
 use super::daemon::Daemon;
 use super::units::{age, amount};
 use super::{complain, print};
-use crate::parent::status::{HostStatus, Status};
+use crate::parent::status::{HostStatus, ServiceStatus, Status};
 use crate::snapshot::{Sessions, SpoolNumbers};
 
 /// Longest note in characters; `--json` has all of it.
@@ -36,6 +36,10 @@ const COLUMNS: [&str; 17] = [
 /// The columns that stand left; the others hold numbers.
 const LEFT: [usize; 3] = [0, 1, 16];
 
+const SERVICE_COLUMNS: [&str; 6] = ["SERVICE", "STATE", "PID", "REQUESTERS", "RESTARTS", "NOTE"];
+
+const SERVICE_LEFT: [usize; 3] = [0, 1, 5];
+
 pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8 {
     let one = host.is_some();
     let answer = Daemon::find(config).and_then(|mut daemon| daemon.status(host));
@@ -58,26 +62,47 @@ pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8
 
 /// The table with a line above it about the parent, and another one if its last restart failed.
 pub(super) fn table(status: &Status) -> String {
-    let Status { version, pid, started, generation, restart, hosts } = status;
+    let Status { version, pid, started, generation, restart, hosts, services } = status;
     let mut text = format!("tieline {version}, process {pid}, since {started:.0}, generation {generation}\n");
     if let Some(failure) = restart.failure() {
         text.push_str(&failure);
         text.push('\n');
     }
-    let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(hosts.iter().map(row)).collect();
-    let widths: Vec<_> =
-        (0..COLUMNS.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+    text.push_str(&aligned(COLUMNS, hosts.iter().map(row), LEFT));
+    if !services.is_empty() {
+        text.push('\n');
+        text.push_str(&aligned(SERVICE_COLUMNS, services.iter().map(service_row), SERVICE_LEFT));
+    }
+    text
+}
+
+/// Rows under their columns.
+fn aligned<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [String; N]>, left: [usize; 3]) -> String {
+    let rows: Vec<_> = std::iter::once(columns.map(str::to_owned)).chain(rows).collect();
+    let widths: Vec<_> = (0..N).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate();
         let cells = cells.map(
             |(at, (cell, &width))| {
-                if LEFT.contains(&at) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                if left.contains(&at) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
             },
         );
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
     text
+}
+
+fn service_row(service: &ServiceStatus) -> [String; 6] {
+    [
+        service.role.title(&service.name),
+        service.state.to_string(),
+        service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        service.requesters.to_string(),
+        service.restarts.to_string(),
+        note(&service.reason, &service.last_log),
+    ]
 }
 
 fn row(host: &HostStatus) -> [String; 17] {
@@ -100,7 +125,7 @@ fn row(host: &HostStatus) -> [String; 17] {
         spool(&host.spool),
         latency(host.latency_us.p50),
         latency(host.latency_us.p99),
-        note(host),
+        note(&host.reason, &host.last_log),
     ]
 }
 
@@ -137,9 +162,9 @@ fn stored(host: &HostStatus) -> String {
     text
 }
 
-/// Why the host is as it is, or else what its child logged last.
-fn note(host: &HostStatus) -> String {
-    let text = if host.reason.is_empty() { &host.last_log } else { &host.reason };
+/// Why it is as it is, or else what its child logged last.
+fn note(reason: &str, last_log: &str) -> String {
+    let text = if reason.is_empty() { last_log } else { reason };
     let mut note: String = text.chars().filter(|each| !each.is_control()).take(LONGEST_NOTE).collect();
     if text.chars().count() > LONGEST_NOTE {
         note.push('…');
@@ -176,7 +201,11 @@ mod tests {
          "attempts":7,"connections":{"busy":0,"idle":0,"max":10},"sessions":{"open":0,"max":32},"requesters":0,"queued":0,"in_flight":0,"replies":0,"lost":40,
          "timeout":0,"unknown":0,"busy":0,"refused":0,"delayed":0,"failed":0,
          "spool":{"depth":42,"bytes":6789,"oldest_s":190,"in_doubt":1,"held":2,"dead":3,"damaged":0,"last_error":"the disk is full"},
-         "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}]}"#;
+         "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}],
+        "services":[{"role":"registry","name":"registry","pid":4713,"generation":1,"version":"0.1.0","state":"up","reason":"",
+         "requesters":3,"restarts":0,"last_log":"serving names"},
+        {"role":"serve","name":"cache","pid":null,"generation":1,"version":"0.1.0","state":"crashed",
+         "reason":"exit code 70; started again in 0.1 s","requesters":0,"restarts":12,"last_log":""}]}"#;
 
     #[test]
     fn the_table_is_aligned_and_shows_why_a_host_is_not_up() {
@@ -186,6 +215,10 @@ mod tests {
         HOST    STATE     PID  BUSY/IDLE/MAX  REQUESTERS  QUEUED  IN FLIGHT  REPLIES  LOST  TIMEOUT  UNKNOWN  BUSY  DELAYED      SPOOL    P50     P99  NOTE
         cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0          0  85 µs  1.2 ms  serving
         ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0  42, 3 min      -       -  exit code 70; started again in 0.1 s
+
+        SERVICE      STATE     PID  REQUESTERS  RESTARTS  NOTE
+        registry     up       4713           3         0  serving names
+        serve cache  crashed     -           0        12  exit code 70; started again in 0.1 s
         ");
     }
 

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::complaint::{Wrong, quoted};
 use super::nearest::suggest;
 use super::settings::Address;
+use super::toml_values::normalized;
 use crate::dialect::Dialect;
 
 /// Most bytes of a UNIX socket's path: `sun_path` has 108, the last one is 0 (unix(7)).
@@ -21,23 +22,39 @@ const ADDRESS_HELP: &str = "an address is host:port, [IPv6]:port or unix:/path";
 const DIALECTS: [(&str, Dialect); 4] =
     [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp), ("memcache", Dialect::Memcache)];
 const LATER_DIALECTS: [&str; 1] = ["http"];
+const OTHER_NAME: &str = "choose another name";
 const NAME_HELP: &str = "a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit";
 
 /// Checks the name of a host.
 pub(super) fn check_name(word: &str) -> Result<(), Wrong> {
-    let no_name =
-        |why: &str, help: &str| Err(Wrong::new(format!("{} is no name for a host: {why}", quoted(word)), help));
+    let what = "for a host";
+    match word {
+        "" | "control" => no_name(word, what, "control.sock is the socket of tieline itself", OTHER_NAME),
+        "registry" => no_name(word, what, "registry.sock is the socket of the registry", OTHER_NAME),
+        _ if word.ends_with(".deferred") => no_name(word, what, "names that end in `.deferred` are kept", OTHER_NAME),
+        _ => check_form(word, what),
+    }
+}
+
+/// Checks the name of a `[serve.NAME]`.
+pub(super) fn check_serve_name(word: &str) -> Result<(), Wrong> {
+    check_form(word, "to serve under")
+}
+
+fn no_name(word: &str, what: &str, why: &str, help: &str) -> Result<(), Wrong> {
+    Err(Wrong::new(format!("{} is no name {what}: {why}", quoted(word)), help))
+}
+
+fn check_form(word: &str, what: &str) -> Result<(), Wrong> {
+    let no_name = |why: &str| no_name(word, what, why, NAME_HELP);
     if let Some(letter) = word.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '_' | '.' | '-')) {
-        return no_name(&format!("{} may not stand in one", quoted(&letter.to_string())), NAME_HELP);
+        return no_name(&format!("{} may not stand in one", quoted(&letter.to_string())));
     }
     match word {
-        _ if word.len() > 63 => no_name("it is too long", NAME_HELP),
-        "" | "control" => no_name("control.sock is the socket of tieline itself", "choose another name"),
-        "registry" => no_name("registry.sock is kept for the registry", "choose another name"),
+        _ if word.len() > 63 => no_name("it is too long"),
         _ if !word.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
-            no_name("it starts with neither letter nor digit", NAME_HELP)
+            no_name("it starts with neither letter nor digit")
         }
-        _ if word.ends_with(".deferred") => no_name("names that end in `.deferred` are kept", "choose another name"),
         _ => Ok(()),
     }
 }
@@ -52,6 +69,24 @@ pub(super) fn address(word: &str) -> Result<Address, Wrong> {
         Some(path) => unix(word, path),
         None => tcp(word),
     }
+}
+
+/// Reads the path of a socket that is to be made: why it is none completes "cannot be `x`: …".
+pub(super) fn socket_path(path: &str) -> Result<PathBuf, String> {
+    match path {
+        _ if !Path::new(path).is_absolute() => Err("its path is not absolute".to_owned()),
+        _ if path.chars().any(char::is_control) => Err("its path has a control character".to_owned()),
+        _ if path.len() > SOCKET_PATH_MAX => {
+            Err(format!("its path has {} bytes, at most {SOCKET_PATH_MAX} are allowed", path.len()))
+        }
+        _ => Ok(normalized(Path::new(path))),
+    }
+}
+
+/// Reads an address of this machine to listen on: why it is none completes "cannot be `x`: …".
+pub(super) fn socket_address(word: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = word.parse().map_err(|_| "it is no IP address with a port")?;
+    if address.port() == 0 { Err("its port is 0".to_owned()) } else { Ok(address) }
 }
 
 fn unix(word: &str, path: &str) -> Result<Address, Wrong> {

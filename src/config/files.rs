@@ -15,7 +15,9 @@ use nix::unistd::{AccessFlags, faccessat, geteuid};
 
 use super::complaint::{Complaint, ConfigError};
 use super::fields::SOCKET_PATH_MAX;
+use super::serve::Listen;
 use super::settings::Settings;
+use super::sockets;
 use super::{host_files, serve};
 use crate::spool::sign::may_have_backlog;
 
@@ -109,14 +111,20 @@ impl Settings {
         let directories = self.directories().into_iter().filter_map(|(key, dir)| self.directory(key, dir));
         let files = self.files().into_iter().filter_map(|(key, file)| self.parent_of(key, file));
         let names = self.hosts.iter().map(|host| self.daemon.host_socket(&host.name));
-        let sockets = std::iter::once(self.daemon.control_socket()).chain(names);
+        let registry = self.registry.iter().map(|_| self.daemon.registry_socket());
+        let sockets = std::iter::once(self.daemon.control_socket()).chain(registry).chain(names);
         let deferred = || self.hosts.iter().filter(|host| host.deferred).map(|host| host.name.as_str());
         let sockets = sockets.chain(deferred().map(|name| self.daemon.deferred_socket(name)));
         let spools = deferred().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
         let long = sockets.filter_map(|socket| self.socket(&socket));
         let named = self.hosts.iter().flat_map(|host| host_files::complaints(host, &self.file));
+        let services = self.registry_file().into_iter().chain(self.serve_sockets());
         let named = named.chain(self.serves.iter().flat_map(serve::complaints));
-        ConfigError::unless_empty(directories.chain(spools).chain(files).chain(long).chain(named).collect())
+        let twice = sockets::twice(self);
+        let services = services.chain(twice);
+        ConfigError::unless_empty(
+            directories.chain(spools).chain(files).chain(long).chain(named).chain(services).collect(),
+        )
     }
 
     /// Makes `run_dir` and `spool_dir` (0750) where only their last part is missing.
@@ -188,6 +196,24 @@ impl Settings {
         }
     }
 
+    /// The registry's file; a missing directory of its own is made by its child.
+    fn registry_file(&self) -> Option<Complaint> {
+        let file = &self.registry.as_ref()?.file;
+        let own = self.daemon.registry_dir();
+        match file.parent() {
+            Some(dir) if dir == own && !dir.exists() => None,
+            _ => self.parent_of("registry", file),
+        }
+    }
+
+    /// The sockets of what is served: their directories are not made.
+    fn serve_sockets(&self) -> impl Iterator<Item = Complaint> {
+        self.serves.iter().filter_map(|serve| match &serve.listen {
+            Listen::Unix(path) => self.parent_of("serve", path),
+            Listen::Tcp(_) => None,
+        })
+    }
+
     /// The spool of one host; a missing one is made by its child.
     fn spool(&self, dir: &Path) -> Option<Complaint> {
         fs::symlink_metadata(dir).ok().and_then(|_| self.directory("spool_dir", dir))
@@ -247,7 +273,8 @@ impl Settings {
     fn socket(&self, socket: &Path) -> Option<Complaint> {
         let length = socket.as_os_str().len();
         let what = format!("the path of this socket has {length} bytes, at most {SOCKET_PATH_MAX} are allowed");
-        let remedy = if socket == self.daemon.control_socket() { "" } else { "give the host a shorter name" };
+        let is_own = socket == self.daemon.control_socket() || socket == self.daemon.registry_socket();
+        let remedy = if is_own { "" } else { "give the host a shorter name" };
         (length > SOCKET_PATH_MAX).then(|| self.about("run_dir", socket, &what, remedy))
     }
 
@@ -258,7 +285,12 @@ impl Settings {
 
     /// A complaint about a path, with a remedy or another path as the way out.
     fn about(&self, key: &str, path: &Path, what: &str, remedy: &str) -> Complaint {
-        let table = if key == "file" { "log" } else { "daemon" };
+        let (table, key) = match key {
+            "file" => ("log", key),
+            "registry" => ("registry", "file"),
+            "serve" => ("serve.NAME", "listen"),
+            _ => ("daemon", key),
+        };
         let shorter =
             if path.as_os_str().len() > SOCKET_PATH_MAX && key == "run_dir" { "a shorter" } else { "another" };
         let or = if remedy.is_empty() { "" } else { ", or " };

@@ -69,8 +69,8 @@ fn load_file(given: &Path) -> Result<Settings, ConfigError> {
         Vec::new()
     });
     ConfigError::unless_empty(complaints)?;
-    let Reading { daemon, log, drain, serves, .. } = reading;
-    Ok(Settings { file, daemon, log, drain, hosts, serves })
+    let Reading { daemon, log, drain, registry, serves, .. } = reading;
+    Ok(Settings { file, daemon, log, drain, hosts, registry, serves })
 }
 
 /// The table of hosts, or the complaints about it.

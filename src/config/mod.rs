@@ -9,8 +9,9 @@
 //! - `fields`, `options`, `units`, `access` — what a host is made of: its name and address, its options, their bounds
 //! - `meaning` — which options mean something to which hosts
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
-//! - [`serve`] — the tables of the far ends
 //! - `host_files` — mistakes in the files that hosts name
+//! - `registry`, [`serve`] — what this daemon runs besides hosts; `rights` — who may use their sockets; `sockets` — that no
+//!   two of all these are at one place
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
 //! - `files` — mistakes that only the file system shows; the directories that are made
 //! - `settings` — what leaves
@@ -26,9 +27,12 @@ mod load;
 mod meaning;
 mod nearest;
 mod options;
+mod registry;
+mod rights;
 pub(crate) mod secrets;
 pub mod serve;
 mod settings;
+mod sockets;
 mod source;
 mod tieline_toml;
 mod toml_values;
@@ -45,6 +49,8 @@ pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
 pub(crate) use options::opening;
+pub use registry::RegistrySettings;
+pub use serve::{Listen, ServeSettings};
 pub use settings::{
     Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,
 };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::RegistrySettings;
 use super::serve::ServeSettings;
 use crate::dialect::Dialect;
 
@@ -27,7 +28,10 @@ pub struct Settings {
     pub drain: Duration,
     /// The entries of `hosts.tab`, in the file's order.
     pub hosts: Vec<HostSettings>,
-    /// The far ends, `[serve.NAME]`.
+    /// `[registry]`; none if there is to be no registry.
+    #[serde(default)]
+    pub registry: Option<RegistrySettings>,
+    /// Each `[serve.NAME]`, by name.
     #[serde(default)]
     pub serves: Vec<ServeSettings>,
 }
@@ -52,6 +56,18 @@ impl DaemonSettings {
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         self.run_dir.join("control.sock")
+    }
+
+    /// The socket of the registry.
+    #[must_use]
+    pub fn registry_socket(&self) -> PathBuf {
+        self.run_dir.join("registry.sock")
+    }
+
+    /// Where the registry keeps its names, unless another file is configured. No host can have this name.
+    #[must_use]
+    pub fn registry_dir(&self) -> PathBuf {
+        self.spool_dir.join(".registry")
     }
 
     /// The socket of the host `name`.

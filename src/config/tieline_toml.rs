@@ -1,7 +1,7 @@
 //! The reader of `tieline.toml`.
 //!
-//! Enters: the file's text and its directory. Leaves: `[daemon]`, `[log]`, `[defaults]` and `[serve]`, with defaults for
-//! what is not given, and every complaint. Promised: no text panics; what can be understood of a broken file is understood.
+//! Enters: the file's text and its directory. Leaves: `[daemon]`, `[log]`, `[defaults]`, `[registry]` and each
+//! `[serve.NAME]`, with defaults for what is not given, and every complaint. Promised: no text panics; what can be understood of a broken file is understood.
 //!
 //! The format is TOML 1.1. Counts are integers, durations and words are strings, sizes and ids may be either. Relative
 //! paths are relative to the file's directory, and made absolute without looking at the file system.
@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::complaint::{Complaint, Wrong, quoted};
+use super::complaint::{Complaint, quoted};
 use super::nearest::suggest;
 use super::options::{self, DRAIN, Rule, SHARES, Setting, cannot_be, check_shares};
+use super::registry::{self, RegistrySettings};
 use super::serve::{self, ServeSettings};
 use super::settings::{Address, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings};
 use super::source::Source;
@@ -24,7 +25,7 @@ use crate::dialect::Dialect;
 
 const DAEMON: [&str; 5] = ["run_dir", "spool_dir", "hosts_tab", "pid_file", "status_file"];
 const LOG: [&str; 3] = ["level", "file", "format"];
-const TABLES: [&str; 4] = ["daemon", "log", "defaults", "serve"];
+const TABLES: [&str; 5] = ["daemon", "log", "defaults", "registry", "serve"];
 const LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -40,6 +41,7 @@ pub(super) struct Reading {
     pub(super) log: LogSettings,
     pub(super) drain: Duration,
     pub(super) defaults: Vec<Setting>,
+    pub(super) registry: Option<RegistrySettings>,
     pub(super) serves: Vec<ServeSettings>,
     /// Sorted by place.
     pub(super) complaints: Vec<Complaint>,
@@ -59,8 +61,9 @@ pub(super) fn read(source: &Source, file: &Path) -> Reading {
     reader.distinct(&daemon, file);
     let mut complaints = std::mem::take(&mut reader.values.complaints);
     complaints.sort_by_key(Complaint::place);
+    let registry = reader.registry.settings(&daemon);
     let Reader { log, drain, defaults, serves, .. } = reader;
-    Reading { daemon, log, drain, defaults, serves, complaints, hosts_tab_is_known }
+    Reading { daemon, log, drain, defaults, registry, serves, complaints, hosts_tab_is_known }
 }
 
 /// What has been read so far.
@@ -73,6 +76,7 @@ struct Reader<'a> {
     log: LogSettings,
     drain: Duration,
     defaults: Vec<Setting>,
+    registry: registry::Reading,
     serves: Vec<ServeSettings>,
 }
 
@@ -85,6 +89,7 @@ impl<'a> Reader<'a> {
             log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
             drain: Duration::from_secs(30),
             defaults: Vec::new(),
+            registry: registry::Reading::default(),
             serves: Vec::new(),
         }
     }
@@ -112,6 +117,9 @@ impl<'a> Reader<'a> {
                 }
                 ("log", DeValue::Table(table)) => entries(table).for_each(|entry| self.log(&entry)),
                 ("defaults", DeValue::Table(table)) => self.defaults(table),
+                ("registry", DeValue::Table(table)) => {
+                    self.registry = registry::Reading::read(&mut self.values, table);
+                }
                 ("serve", DeValue::Table(table)) => self.serves = serve::read(&mut self.values, table),
                 _ => self.no_table(&entry),
             }
@@ -127,6 +135,7 @@ impl<'a> Reader<'a> {
         }
         let help = belongs.unwrap_or_else(|| suggest(key, &TABLES, "the tables are"));
         let (what, help) = match entry.value {
+            _ if key == "serve" => ("`serve` is no table".to_owned(), "open one with a line `[serve.NAME]`".to_owned()),
             _ if TABLES.contains(&key) => (format!("`{key}` is no table"), format!("open it with a line `[{key}]`")),
             DeValue::Table(_) | DeValue::Array(_) => (format!("there is no table {}", quoted(key)), help),
             _ => (format!("{} stands outside of any table", quoted(key)), help),
@@ -137,7 +146,7 @@ impl<'a> Reader<'a> {
     fn daemon(&mut self, entry: &Entry<'_, '_>) {
         match DAEMON.iter().find(|known| **known == entry.key) {
             Some(known) => _ = self.path(known, entry),
-            None => _ = self.unknown("daemon", &DAEMON, entry),
+            None => self.values.unknown("daemon", &DAEMON, entry),
         }
     }
 
@@ -152,7 +161,7 @@ impl<'a> Reader<'a> {
                 self.log.format = format.unwrap_or(self.log.format);
             }
             "file" => self.log.file = self.path("file", entry),
-            _ => _ = self.unknown("log", &LOG, entry),
+            _ => self.values.unknown("log", &LOG, entry),
         }
     }
 
@@ -168,7 +177,10 @@ impl<'a> Reader<'a> {
             let understood = match options::find(entry.key) {
                 Some(rule) => self.option(rule, &entry),
                 None if entry.key == "drain" => self.drain(&entry),
-                None => self.unknown("defaults", &defaults_keys(), &entry),
+                None => {
+                    self.values.unknown("defaults", &defaults_keys(), &entry);
+                    None
+                }
             };
             if SHARES.contains(&entry.key) {
                 shares.push((entry.span, understood.is_some()));
@@ -204,13 +216,6 @@ impl<'a> Reader<'a> {
         self.values.take(span, check_shares(&host));
     }
 
-    fn unknown(&mut self, table: &str, keys: &[&str], entry: &Entry<'_, '_>) -> Option<()> {
-        let lead = format!("the keys of [{table}] are");
-        let help = belongs(entry.key).unwrap_or_else(|| suggest(entry.key, keys, &lead));
-        let what = format!("there is no key {} in [{table}]", quoted(entry.key));
-        self.values.take(entry.key_span.clone(), Err(Wrong::new(what, help)))
-    }
-
     /// What was given, or where things are without a word about them.
     fn daemon_settings(&self) -> DaemonSettings {
         let given = |key| self.paths.get(key).map(|(path, _)| path.clone());
@@ -227,9 +232,12 @@ impl<'a> Reader<'a> {
     /// What is written must not be written over something else.
     fn distinct(&mut self, daemon: &DaemonSettings, file: &Path) {
         let log = self.log.file.clone();
+        let registry = self.registry.settings(daemon).map(|registry| registry.file);
         let mut seen = vec![("tieline.toml", file), ("hosts_tab", &daemon.hosts_tab)];
         let written = [("pid_file", daemon.pid_file.as_path()), ("status_file", &daemon.status_file)];
-        for (key, path) in written.into_iter().chain(log.as_deref().map(|path| ("file", path))) {
+        let files = log.as_deref().map(|path| ("file", path));
+        let files = files.into_iter().chain(registry.as_deref().map(|path| ("registry.file", path)));
+        for (key, path) in written.into_iter().chain(files) {
             if let Some((twin, _)) = seen.iter().find(|(_, other)| *other == path) {
                 self.twins(key, twin);
             }
@@ -238,7 +246,10 @@ impl<'a> Reader<'a> {
     }
 
     fn twins(&mut self, key: &str, twin: &str) {
-        let given = [key, twin].iter().find_map(|key| self.paths.get(key));
+        let given = [key, twin].iter().find_map(|key| match *key {
+            "registry.file" => self.registry.file.as_ref(),
+            key => self.paths.get(key),
+        });
         let span = given.map_or(0..0, |(_, span)| span.clone());
         let what = format!("`{key}` is the same file as `{twin}`");
         self.values.complain(span, what, "give each a path of its own");
@@ -269,11 +280,13 @@ fn defaults_keys() -> Vec<&'static str> {
 }
 
 /// The table that a key belongs to, if there is one.
-fn belongs(key: &str) -> Option<String> {
+pub(super) fn belongs(key: &str) -> Option<String> {
     let table = match key {
         _ if DAEMON.contains(&key) => "daemon",
         _ if LOG.contains(&key) => "log",
         _ if defaults_keys().contains(&key) => "defaults",
+        _ if registry::KEYS.contains(&key) => "registry",
+        _ if serve::KEYS.contains(&key) => "serve.NAME",
         _ => return None,
     };
     Some(format!("`{key}` belongs to [{table}]"))

@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::complaint::{Complaint, Wrong};
+use super::complaint::{Complaint, Wrong, quoted};
 use super::nearest::suggest;
 use super::options::{Form, NO_SUCH_WORD, Rule, cannot_be};
 use super::source::Source;
+use super::tieline_toml::belongs;
 
 /// A key and its value, with their places.
 pub(super) struct Entry<'t, 'i> {
@@ -52,6 +53,22 @@ impl<'a> Values<'a> {
         let found = choices.iter().find(|(known, _)| *known == word);
         let wrong = || cannot_be(entry.key, &word, NO_SUCH_WORD, suggest(&word, &words, "one of"));
         self.take(entry.span.clone(), found.map(|(_, choice)| *choice).ok_or_else(wrong))
+    }
+
+    pub(super) fn flag(&mut self, entry: &Entry<'_, '_>) -> Option<bool> {
+        let read = match entry.value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            other => Err(wrong_type(entry.key, other, "a boolean, without quotes", "true or false")),
+        };
+        self.take(entry.span.clone(), read)
+    }
+
+    /// A key that `table` does not have; those that it has are `keys`.
+    pub(super) fn unknown(&mut self, table: &str, keys: &[&str], entry: &Entry<'_, '_>) {
+        let lead = format!("the keys of [{table}] are");
+        let help = belongs(entry.key).unwrap_or_else(|| suggest(entry.key, keys, &lead));
+        let what = format!("there is no key {} in [{table}]", quoted(entry.key));
+        self.complain(entry.key_span.clone(), what, help);
     }
 
     pub(super) fn string(&mut self, entry: &Entry<'_, '_>, help: &str) -> Option<String> {

@@ -55,7 +55,7 @@ impl Child {
     ) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let (outlet, inlet) = handover::pair()?;
-        let title = format!("tieline: {}", heritage.host.name);
+        let title = format!("tieline: {}", heritage.role.title());
         let own = [theirs.as_fd(), outlet.as_fd()];
         let descriptors: Vec<_> = own.iter().chain(listeners).chain(inlets).copied().collect();
         let mut first = serde_json::to_vec(heritage)?;

@@ -25,8 +25,8 @@ use super::systemd::Manager;
 use super::systemd::passed::Passed;
 use super::table::bequest::HostBequest;
 use super::table::made::Build;
-use crate::config::{DaemonSettings, HostSettings, Settings};
-use crate::heritage::Heritage as Plan;
+use crate::config::{DaemonSettings, Settings};
+use crate::heritage::{Heritage as Plan, Role};
 use crate::spool::sign::may_have_backlog;
 use crate::system::binary::BinaryId;
 use crate::system::listen::{ListenError, Rights};
@@ -49,8 +49,8 @@ pub(super) fn gather(
     let mut complaints = Vec::new();
     let pid_file = inherit_pid_file(&mut heritage, &settings, &mut complaints)?;
     let (control, desk) = inherit_control(&mut heritage, &settings.daemon, &manager, &mut complaints)?;
-    let (plans, sockets) = open_hosts(&mut settings, &mut heritage, &manager, &mut complaints);
-    // The fates of the configured hosts come first, as their sockets do.
+    let (plans, sockets) = open_all(&mut settings, &mut heritage, &manager, &mut complaints);
+    // The fates of what is configured come first, as the sockets do.
     let any_new = sockets.iter().map(HostSockets::any_new).chain(std::iter::repeat(false));
     let fates = reconcile(std::mem::take(&mut heritage.hosts), plans, &build).into_iter().zip(any_new);
     let fates: Vec<_> = fates.map(|(fate, new)| if new { fate.with_new_sockets() } else { fate }).collect();
@@ -74,8 +74,8 @@ pub(super) fn gather(
     Ok(Estate { settings, build, binary: heritage.binary, manager, pid_file, control, desk, sockets, fates, before })
 }
 
-/// Listens for all hosts; those that cannot be had as they are configured go on as they were, or are left out.
-fn open_hosts(
+/// Listens for all; what cannot be had as it is configured goes on as it was, or is left out.
+fn open_all(
     settings: &mut Settings,
     heritage: &mut Heritage,
     manager: &Manager,
@@ -83,17 +83,17 @@ fn open_hosts(
 ) -> (Vec<Plan>, Vec<HostSockets>) {
     let mut inherited = heritage.take_sockets();
     let mut opened = Vec::new();
-    for host in std::mem::take(&mut settings.hosts) {
-        match open_host(settings, host, heritage, &mut inherited) {
+    for role in settings.roles() {
+        match open_one(settings, role, heritage, &mut inherited) {
             Ok((plan, sockets, None)) => opened.push((plan, sockets)),
             Ok((plan, sockets, Some(error))) => {
-                complaints.push(format!("{error}; host {} goes on as it was", plan.host.name));
+                complaints.push(format!("{error}; {} goes on as it was", called(&plan.role)));
                 opened.push((plan, sockets));
             }
-            Err((name, error)) => complaints.push(format!("{error}; host {name} is left out")),
+            Err((called, error)) => complaints.push(format!("{error}; {called} is left out")),
         }
     }
-    settings.hosts = opened.iter().map(|(plan, _)| plan.host.clone()).collect();
+    settings.run(opened.iter().map(|(plan, _)| plan.role.clone()));
     // What is left is wanted by nobody any more.
     inherited.0.into_iter().for_each(|listening| listening.forget(manager));
     opened.into_iter().unzip()
@@ -107,12 +107,13 @@ fn first(settings: Settings, build: Build, manager: Manager) -> Result<Estate, P
     if !inherited.has(&Place::Unix(settings.daemon.control_socket())) {
         refuse_another(&settings.daemon.control_socket())?;
     }
-    let open = |host| HostSockets::open(&settings.daemon, host, &mut inherited);
-    let sockets: Vec<_> = settings.hosts.iter().map(open).collect::<Result<_, _>>()?;
+    let roles = settings.roles();
+    let open = |role| HostSockets::open(&settings.daemon, role, &mut inherited);
+    let sockets: Vec<_> = roles.iter().map(open).collect::<Result<_, _>>()?;
     let (control, desk) = open_control(&settings.daemon, &mut inherited, &manager)?;
     passed.close(&manager);
     let sockets = kept(sockets, &manager).collect();
-    let plans = settings.hosts.iter().map(|host| plan(&settings, host)).collect();
+    let plans = roles.into_iter().map(|role| plan(&settings, role)).collect();
     let fates = reconcile(Vec::new(), plans, &build);
     let before = Before {
         generation: 1,
@@ -146,12 +147,15 @@ fn kept(sockets: Vec<HostSockets>, manager: &Manager) -> impl Iterator<Item = Op
     })
 }
 
-/// What a child of `host` would be started with now.
-pub(crate) fn plan(settings: &Settings, host: &HostSettings) -> Plan {
+/// What a child for `role` would be started with now.
+pub(crate) fn plan(settings: &Settings, role: Role) -> Plan {
+    let daemon = &settings.daemon;
+    let registry = settings.registry.as_ref().map(|_| daemon.registry_socket());
     Plan {
-        host: host.clone(),
-        listeners: wanted(&settings.daemon, host).into_iter().map(|wanted| wanted.kind).collect(),
-        spool: host.deferred.then(|| settings.daemon.spool_of(&host.name)),
+        listeners: wanted(daemon, &role).into_iter().map(|wanted| wanted.kind).collect(),
+        spool: role.host().filter(|host| host.deferred).map(|host| daemon.spool_of(&host.name)),
+        registry: registry.filter(|_| role.asks_registry()),
+        role,
         log: settings.log.clone(),
         debug: false,
         drain: settings.drain,
@@ -161,22 +165,31 @@ pub(crate) fn plan(settings: &Settings, host: &HostSettings) -> Plan {
 
 type Opened = (Plan, HostSockets, Option<ListenError>);
 
-/// Listens for `host`; if that cannot be done as it is configured now, as it was before, and why.
-fn open_host(
+/// Listens for `role`; if that cannot be done as it is configured now, as it was before, and why.
+fn open_one(
     settings: &Settings,
-    host: HostSettings,
+    role: Role,
     heritage: &Heritage,
     inherited: &mut Inherited,
 ) -> Result<Opened, (String, ListenError)> {
-    let error = match HostSockets::open(&settings.daemon, &host, inherited) {
-        Ok(sockets) => return Ok((plan(settings, &host), sockets, None)),
+    let error = match HostSockets::open(&settings.daemon, &role, inherited) {
+        Ok(sockets) => return Ok((plan(settings, role), sockets, None)),
         Err(error) => error,
     };
-    let old = heritage.hosts.iter().find(|old| old.name() == host.name);
-    let Some(before) = old.and_then(HostBequest::plan) else { return Err((host.name, error)) };
-    match HostSockets::open(&heritage.settings.daemon, &before.host, inherited) {
+    let old = heritage.hosts.iter().find(|old| old.is_of(&role));
+    let Some(before) = old.and_then(HostBequest::plan) else { return Err((called(&role), error)) };
+    match HostSockets::open(&heritage.settings.daemon, &before.role, inherited) {
         Ok(sockets) => Ok((before.clone(), sockets, Some(error))),
-        Err(error) => Err((host.name, error)),
+        Err(error) => Err((called(&role), error)),
+    }
+}
+
+/// What a complaint calls it.
+fn called(role: &Role) -> String {
+    match role {
+        Role::Host(host) => format!("host {}", host.name),
+        Role::Registry(_) => "the registry".to_owned(),
+        Role::Serve(serve) => format!("[serve.{}]", serve.name),
     }
 }
 
@@ -260,7 +273,7 @@ fn candidate(word: &OsStr, path: Option<&OsStr>, build: &Build) -> Option<PathBu
 
 fn say_fates(fates: &[Fate]) {
     for fate in fates {
-        let name = fate.name();
+        let name = fate.title();
         match fate {
             Fate::New(_) => tracing::info!(host = name, "is new"),
             Fate::Keep(..) => tracing::debug!(host = name, "stays as it is"),

@@ -172,7 +172,7 @@ impl Heritage {
         self.hosts
     }
 
-    /// The listeners of the hosts.
+    /// The listeners of all children.
     pub(super) fn take_sockets(&mut self) -> Inherited {
         Inherited(self.sockets.drain(..).filter_map(Socket::take).collect())
     }

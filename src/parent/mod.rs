@@ -1,11 +1,11 @@
-//! The parent: the process that holds the listeners and supervises one child per host.
+//! The parent: the process that holds the listeners and supervises one child per host, the registry's, and one for each
+//! name that is served.
 //!
 //! Enters: [`Settings`], signals, what children say, questions at the control socket. Leaves: children, a status, an
 //! exit code. Promised: it parses no requester's byte; it never waits for a child; a host in trouble touches no other;
 //! when it ends, every child is gone, and so are the sockets and the pid file (but for SIGKILL).
 //!
 //! - `table` — hosts and their children, events → what to do; pure
-//! - `reconcile` — what becomes of each host at a restart; pure
 //! - `supervise` — the loop: what happens → the table → what is done
 //! - `estate` — what the parent begins with: `heritage`, what the image before it has left, and what is new
 //! - `reconcile` — what becomes of each host when the configuration or the build has changed; pure
@@ -14,6 +14,7 @@
 //! - `sockets` — what one host listens on, and the watch over it while it has no child
 //! - `signals`, `control`, `systemd` — who speaks to the parent
 //! - `questions`, `relays` — who waits for the children's snapshots, and for answers about a spool; pure
+//! - `rows` — what the registry is told of the hosts, and when; pure
 //! - `status`, `status_file` — what is told of it all
 
 mod channel;
@@ -26,6 +27,7 @@ mod questions;
 pub(crate) mod reconcile;
 pub(crate) mod rehearsal;
 mod relays;
+mod rows;
 mod signals;
 mod sockets;
 pub(crate) mod status;

@@ -1,9 +1,9 @@
-//! What becomes of each host at a restart: the inherited table beside the configuration. Pure.
+//! What becomes of each entry at a restart: the inherited table beside the configuration. Pure.
 //!
 //! Enters: what the image before this one wrote down, what is configured now, the build. Leaves: a [`Fate`] for each
-//! host. Promised: a host whose child is what it would be started as now keeps it; every other one is replaced; no
-//! child that lives is left without a fate. The configured hosts come in the order of `hosts.tab`, those that leave
-//! after them.
+//! entry: host, registry, or name that is served. Promised: one whose child is what it would be started as now keeps it;
+//! every other one is replaced; no child that lives is left without a fate. What is configured comes in the order in
+//! which it is given, what leaves after it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::table::bequest::HostBequest;
 use super::table::made::Build;
 use crate::heritage::Heritage;
 
-/// What becomes of a host.
+/// What becomes of an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fate {
     /// It was not there before.
@@ -25,11 +25,13 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// The name of the host.
-    pub(crate) fn name(&self) -> &str {
+    /// What people call the entry.
+    pub(crate) fn title(&self) -> String {
         match self {
-            Self::New(plan) => &plan.host.name,
-            Self::Keep(bequest, _) | Self::Replace(bequest, _) | Self::Remove(bequest) => bequest.name(),
+            Self::New(plan) => plan.role.title(),
+            Self::Keep(bequest, _) | Self::Replace(bequest, _) | Self::Remove(bequest) => {
+                bequest.kind().title(bequest.name())
+            }
         }
     }
 
@@ -43,7 +45,7 @@ impl Fate {
         before.plan()?.spool.as_deref().filter(|before| Some(*before) != after)
     }
 
-    /// The same for a host that has got a socket which its child does not know.
+    /// The same for one that has got a socket which its child does not know.
     pub(crate) fn with_new_sockets(self) -> Self {
         match self {
             Self::Keep(bequest, plan) => Self::Replace(bequest, plan),
@@ -52,7 +54,7 @@ impl Fate {
     }
 }
 
-/// Decides for each host that was inherited or is configured. A first start has inherited nothing.
+/// Decides for each entry that was inherited or is configured. A first start has inherited nothing.
 pub(crate) fn reconcile(mut inherited: Vec<HostBequest>, configured: Vec<Heritage>, build: &Build) -> Vec<Fate> {
     let mut fates: Vec<_> = configured.into_iter().map(|plan| fate(&mut inherited, plan, build)).collect();
     // One that had been leaving and is gone needs none.
@@ -62,7 +64,7 @@ pub(crate) fn reconcile(mut inherited: Vec<HostBequest>, configured: Vec<Heritag
 }
 
 fn fate(inherited: &mut Vec<HostBequest>, plan: Heritage, build: &Build) -> Fate {
-    let Some(at) = inherited.iter().position(|bequest| bequest.name() == plan.host.name) else {
+    let Some(at) = inherited.iter().position(|bequest| bequest.is_of(&plan.role)) else {
         return Fate::New(plan);
     };
     let bequest = inherited.remove(at);

@@ -1,6 +1,7 @@
-//! The listening sockets of one host, held by the parent so that they outlive every child.
+//! The listening sockets of one host, of the registry, or of what is served; held by the parent so that they outlive
+//! every child.
 //!
-//! Enters: a host's settings, and what the parent listened on before. Leaves: listeners for its children; a watch over them
+//! Enters: a role, and what the parent listened on before. Leaves: listeners for its children; a watch over them
 //! while there is no child. Promised: the parent accepts nobody; a socket that is still wanted at the same place stays
 //! the same socket, so that nobody is refused; dropped, the sockets are closed and their files removed.
 
@@ -19,8 +20,8 @@ use super::systemd::Manager;
 use super::systemd::names::{self, stored_name};
 use super::systemd::passed::Passed;
 use super::table::HostId;
-use crate::config::{DaemonSettings, HostSettings, Settings};
-use crate::heritage::ListenerKind;
+use crate::config::{DaemonSettings, HostSettings, Listen, ServeSettings, Settings};
+use crate::heritage::{ListenerKind, Role};
 use crate::system::listen::{ListenError, Rights, SocketFile, SocketId, listen_tcp, listen_unix};
 use crate::system::readiness::Watched;
 
@@ -30,7 +31,7 @@ use crate::system::readiness::Watched;
 pub(super) enum Place {
     /// A socket file.
     Unix(PathBuf),
-    /// A loopback address.
+    /// An address.
     Tcp(SocketAddr),
 }
 
@@ -140,8 +141,8 @@ pub(super) struct Inherited(pub(super) Vec<Listening>);
 impl Inherited {
     /// Those of `settings` that the service manager has passed.
     pub(super) fn claim(settings: &Settings, passed: &mut Passed) -> Self {
-        let hosts = settings.hosts.iter().flat_map(|host| wanted(&settings.daemon, host));
-        let wanted = hosts.chain([control(&settings.daemon)]);
+        let wanted = settings.roles().into_iter().flat_map(|role| wanted(&settings.daemon, &role));
+        let wanted = wanted.chain([control(&settings.daemon)]);
         Self(wanted.filter_map(|wanted| Listening::claim(&wanted, passed)).collect())
     }
 
@@ -159,7 +160,7 @@ impl Inherited {
     }
 }
 
-/// The listeners of one host, in the order of [`wanted`].
+/// The listeners of one entry, in the order of [`wanted`].
 #[derive(Debug)]
 pub(super) struct HostSockets {
     all: Vec<Listening>,
@@ -168,15 +169,11 @@ pub(super) struct HostSockets {
 }
 
 impl HostSockets {
-    /// Listens on all that `host` wants, and says so where it is new. On an error `inherited` has all that it had.
-    pub(super) fn open(
-        daemon: &DaemonSettings,
-        host: &HostSettings,
-        inherited: &mut Inherited,
-    ) -> Result<Self, ListenError> {
-        let rights = Rights { mode: host.mode, owner: host.owner, group: host.group };
+    /// Listens on all that `role` wants, and says so where it is new. On an error `inherited` has all that it had.
+    pub(super) fn open(daemon: &DaemonSettings, role: &Role, inherited: &mut Inherited) -> Result<Self, ListenError> {
+        let rights = rights(role);
         let (mut old, mut new, mut all) = (Vec::new(), Vec::new(), Vec::new());
-        for wanted in wanted(daemon, host) {
+        for wanted in wanted(daemon, role) {
             let is_new = !inherited.has(&wanted.place);
             match inherited.take_or_open(&wanted, rights) {
                 Ok(listening) => all.push(listening),
@@ -190,7 +187,7 @@ impl HostSockets {
         let any_new = !new.is_empty();
         for Wanted { kind, place, .. } in new {
             let what = if kind == ListenerKind::Deferred { " for deferred requests" } else { "" };
-            tracing::info!(host = host.name, "listening on {place}{what}");
+            tracing::info!(host = role.title(), "listening on {place}{what}");
         }
         Ok(Self { all, any_new })
     }
@@ -241,8 +238,31 @@ pub(super) struct Wanted {
     name: String,
 }
 
-/// What is listened on for `host`, in the order in which its child inherits it.
-pub(super) fn wanted(daemon: &DaemonSettings, host: &HostSettings) -> Vec<Wanted> {
+/// Who may use the socket files of `role`.
+fn rights(role: &Role) -> Rights {
+    match role {
+        Role::Host(host) => Rights { mode: host.mode, owner: host.owner, group: host.group },
+        Role::Registry(registry) => registry.rights,
+        Role::Serve(serve) => serve.rights,
+    }
+}
+
+/// What is listened on for `role`, in the order in which its child inherits it.
+pub(super) fn wanted(daemon: &DaemonSettings, role: &Role) -> Vec<Wanted> {
+    let unix = |path, name| Wanted { kind: ListenerKind::Unix, place: Place::Unix(path), name };
+    match role {
+        Role::Host(host) => wanted_by_host(daemon, host),
+        Role::Registry(_) => vec![unix(daemon.registry_socket(), names::REGISTRY.to_owned())],
+        Role::Serve(ServeSettings { name, listen, .. }) => vec![match listen {
+            Listen::Unix(path) => unix(path.clone(), names::serve(name)),
+            Listen::Tcp(address) => {
+                Wanted { kind: ListenerKind::Tcp, place: Place::Tcp(*address), name: names::serve(name) }
+            }
+        }],
+    }
+}
+
+fn wanted_by_host(daemon: &DaemonSettings, host: &HostSettings) -> Vec<Wanted> {
     let name = host.name.as_str();
     let unix = |kind, path, name| Wanted { kind, place: Place::Unix(path), name };
     let mut wanted = vec![unix(ListenerKind::Unix, daemon.host_socket(name), names::unix(name))];
@@ -276,13 +296,14 @@ mod tests {
 
     use super::*;
 
-    fn settings(dir: &Path, words: &str) -> (DaemonSettings, Vec<HostSettings>) {
+    fn settings(dir: &Path, words: &str) -> (DaemonSettings, Vec<Role>) {
         let toml = "[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n";
         std::fs::write(dir.join("tieline.toml"), toml).unwrap();
         std::fs::write(dir.join("hosts.tab"), words).unwrap();
         std::fs::create_dir_all(dir.join("run")).unwrap();
         let settings = crate::config::load(Some(&dir.join("tieline.toml"))).unwrap();
-        (settings.daemon, settings.hosts)
+        let roles = settings.roles();
+        (settings.daemon, roles)
     }
 
     #[test]

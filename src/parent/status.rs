@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::table::entry::{Entry, State};
 use super::table::{HostId, Table};
 use crate::dialect::Dialect;
+use crate::heritage::Kind;
 use crate::snapshot::{Connections, Latency, Outcomes, Sessions, SpoolNumbers};
 use crate::version::version;
 
@@ -32,6 +33,9 @@ pub(crate) struct Status {
     pub(crate) restart: RestartStatus,
     /// In the order of `hosts.tab`.
     pub(crate) hosts: Vec<HostStatus>,
+    /// The registry, then what is served, by name; empty where the status of one host was asked for.
+    #[serde(default)]
+    pub(crate) services: Vec<ServiceStatus>,
 }
 
 /// What came of the restarts that were asked for. They are numbered from 1 on, whoever asks: HUP or `tieline restart`.
@@ -47,7 +51,7 @@ pub(crate) struct RestartStatus {
     pub(crate) complaint: String,
     /// What it failed for.
     pub(crate) fault: RestartFault,
-    /// Hosts whose child is to be replaced and is not yet.
+    /// Hosts and services whose child is to be replaced and is not yet.
     pub(crate) replacing: usize,
     /// Which these are and why, or why the next restart does not begin yet, for people; empty if there is nothing to say.
     pub(crate) waiting: String,
@@ -120,6 +124,29 @@ pub(crate) struct HostStatus {
     pub(crate) last_log: String,
 }
 
+/// One child that serves no host: the registry, or what is served by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServiceStatus {
+    /// What it is for.
+    pub(crate) role: Kind,
+    /// `registry`, or the name that is served.
+    pub(crate) name: String,
+    /// Of the child, if there is one.
+    pub(crate) pid: Option<i32>,
+    /// Of the configuration that the child was started with; 0 without one.
+    pub(crate) generation: u64,
+    /// Of the child's binary; empty without one.
+    pub(crate) version: String,
+    /// `up` is in order, `down` what lacks something that it needs.
+    pub(crate) state: State,
+    /// Why it is so; empty if there is nothing to say.
+    pub(crate) reason: String,
+    /// Programs that are connected now.
+    pub(crate) requesters: u64,
+    pub(crate) restarts: u64,
+    pub(crate) last_log: String,
+}
+
 /// One moment, as both clocks show it: intervals are measured by one, and told by the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -151,26 +178,29 @@ impl Status {
         at: Moment,
     ) -> Self {
         let hosts = table.hosts().filter(|(host, _)| only.is_none_or(|only| only == *host));
+        let services = table.services().filter(|_| only.is_none());
         Self {
             version: version().to_owned(),
             pid: std::process::id(),
             generation: table.generation(),
             started,
             restart: restart.with(table, at.now),
-            hosts: hosts.map(|(_, entry)| HostStatus::of(entry, at)).collect(),
+            hosts: hosts.filter_map(|(_, entry)| HostStatus::of(entry, at)).collect(),
+            services: services.map(|(_, entry)| ServiceStatus::of(entry, at)).collect(),
         }
     }
 }
 
 impl HostStatus {
-    fn of(entry: &Entry, at: Moment) -> Self {
+    fn of(entry: &Entry, at: Moment) -> Option<Self> {
+        let host = entry.host()?;
         let (snapshot, answered) = entry.snapshot();
         let next_probe = snapshot.next_probe_ms.zip(answered).and_then(|(ms, when)| at.wall_after(when, ms));
         let made = entry.made();
-        Self {
-            name: entry.settings().name.clone(),
-            address: entry.settings().address.to_string(),
-            dialect: entry.settings().dialect,
+        Some(Self {
+            name: host.name.clone(),
+            address: host.address.to_string(),
+            dialect: host.dialect,
             pid: entry.pid(),
             generation: made.map_or(0, |made| made.generation),
             version: made.map(|made| made.build.version.clone()).unwrap_or_default(),
@@ -188,16 +218,35 @@ impl HostStatus {
             latency_us: snapshot.latency_us,
             restarts: entry.times_restarted(),
             last_log: snapshot.last_log,
+        })
+    }
+}
+
+impl ServiceStatus {
+    fn of(entry: &Entry, at: Moment) -> Self {
+        let (snapshot, _) = entry.snapshot();
+        let made = entry.made();
+        Self {
+            role: entry.role().kind(),
+            name: entry.name().to_owned(),
+            pid: entry.pid(),
+            generation: made.map_or(0, |made| made.generation),
+            version: made.map(|made| made.build.version.clone()).unwrap_or_default(),
+            state: entry.state(at.now),
+            reason: entry.reason(at.now),
+            requesters: snapshot.requesters,
+            restarts: entry.times_restarted(),
+            last_log: snapshot.last_log,
         }
     }
 }
 
-/// Which hosts' children are to be replaced and are not yet, and what is known of why.
+/// Whose children are to be replaced and are not yet, and what is known of why.
 fn waiting(table: &Table, now: Instant) -> String {
-    let waiting = table.hosts().filter(|(_, entry)| entry.has_serving_predecessor());
+    let waiting = table.configured().filter(|(_, entry)| entry.has_serving_predecessor());
     let told = waiting.map(|(_, entry)| {
-        let (name, reason) = (&entry.settings().name, entry.reason(now));
-        if reason.is_empty() { name.clone() } else { format!("{name} ({reason})") }
+        let (name, reason) = (entry.role().title(), entry.reason(now));
+        if reason.is_empty() { name } else { format!("{name} ({reason})") }
     });
     told.collect::<Vec<_>>().join(", ")
 }

@@ -7,10 +7,14 @@
 //! TIELINE status 2026-01-02T03:04:05Z - parent 4711
 //! pid <tab> host <tab> state <tab> connections busy/idle/max <tab> requesters <tab> … <tab> last log line
 //! 4712 <tab> cache <tab> up <tab> 1/3/4 <tab> 12 <tab> …
+//!
+//! pid <tab> role <tab> name <tab> state <tab> requesters <tab> restarts <tab> last log line
+//! 4713 <tab> registry <tab> registry <tab> up <tab> 3 <tab> 0 <tab> …
 //! ```
 //!
 //! If the last restart failed, a line `restart failed at …: …` stands between header and column names. One line per host
-//! in the order of `hosts.tab`. `-` is a child that does not exist. Latencies are microseconds, the
+//! in the order of `hosts.tab`; behind an empty line those of the registry and of what is served, if there is any. `-` is a
+//! child that does not exist. Latencies are microseconds, the
 //! spool's age seconds. Tabs and control characters in the last log line are blanks.
 
 use std::fs;
@@ -19,7 +23,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::status::{HostStatus, Status};
+use super::status::{HostStatus, ServiceStatus, Status};
 
 const COLUMNS: [&str; 18] = [
     "pid",
@@ -42,6 +46,8 @@ const COLUMNS: [&str; 18] = [
     "last log line",
 ];
 
+const SERVICE_COLUMNS: [&str; 7] = ["pid", "role", "name", "state", "requesters", "restarts", "last log line"];
+
 /// Replaces the file at `path`.
 pub(super) fn write(path: &Path, status: &Status, wall: Timestamp) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -61,7 +67,30 @@ fn text(status: &Status, wall: Timestamp) -> String {
         text.push_str(&row(host).join("\t"));
         text.push('\n');
     }
+    if !status.services.is_empty() {
+        text.push_str(&format!("\n{}\n", SERVICE_COLUMNS.join("\t")));
+    }
+    for service in &status.services {
+        text.push_str(&service_row(service).join("\t"));
+        text.push('\n');
+    }
     text
+}
+
+fn service_row(service: &ServiceStatus) -> [String; 7] {
+    [
+        service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        service.role.to_string(),
+        service.name.clone(),
+        service.state.to_string(),
+        service.requesters.to_string(),
+        service.restarts.to_string(),
+        without_controls(&service.last_log),
+    ]
+}
+
+fn without_controls(text: &str) -> String {
+    text.chars().map(|each| if each.is_control() { ' ' } else { each }).collect()
 }
 
 fn row(host: &HostStatus) -> [String; 18] {
@@ -86,19 +115,44 @@ fn row(host: &HostStatus) -> [String; 18] {
         host.spool.oldest_s.to_string(),
         host.latency_us.p50.to_string(),
         host.latency_us.p99.to_string(),
-        host.last_log.chars().map(|each| if each.is_control() { ' ' } else { each }).collect(),
+        without_controls(&host.last_log),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heritage::Kind;
     use crate::parent::status::RestartStatus;
+    use crate::snapshot::State;
+
+    fn status(restart: RestartStatus, services: Vec<ServiceStatus>) -> Status {
+        let (started, hosts) = (Timestamp::UNIX_EPOCH, Vec::new());
+        Status { version: "0.1.0".to_owned(), pid: 4711, generation: 3, started, restart, hosts, services }
+    }
 
     fn without_hosts(restart: RestartStatus) -> String {
-        let (started, hosts) = (Timestamp::UNIX_EPOCH, Vec::new());
-        let status = Status { version: "0.1.0".to_owned(), pid: 4711, generation: 3, started, restart, hosts };
-        text(&status, Timestamp::UNIX_EPOCH)
+        text(&status(restart, Vec::new()), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn services_have_lines_of_their_own_behind_those_of_the_hosts() {
+        let service = ServiceStatus {
+            role: Kind::Serve,
+            name: "far".to_owned(),
+            pid: None,
+            generation: 0,
+            version: String::new(),
+            state: State::Crashed,
+            reason: "exit code 70".to_owned(),
+            requesters: 0,
+            restarts: 3,
+            last_log: "one\ttwo".to_owned(),
+        };
+        let text = text(&status(RestartStatus::default(), vec![service]), Timestamp::UNIX_EPOCH);
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        let expected = ["", &SERVICE_COLUMNS.join("\t"), "-\tserve\tfar\tcrashed\t0\t3\tone two"];
+        assert_eq!(lines, [&COLUMNS.join("\t"), expected[0], expected[1], expected[2]]);
     }
 
     #[test]

@@ -45,4 +45,5 @@ pub mod tls;
 pub mod wire;
 mod worker;
 
-pub use house::{Place, ServeError, run};
+pub use house::ServeError;
+pub(crate) use house::{alone, run};

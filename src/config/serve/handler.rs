@@ -89,7 +89,7 @@ fn action(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Action> {
         "exec" => read::command(values, entry).map(Action::Exec),
         "worker" => read::command(values, entry).map(Action::Worker),
         "forward" => read::forward(values, entry).map(Action::Forward),
-        _ => match read::switch(values, entry)? {
+        _ => match values.flag(entry)? {
             true => Some(Action::Echo),
             false => complain(values, entry.span.clone(), "`echo` can only be true", "remove it"),
         },

@@ -24,7 +24,7 @@ pub(super) struct Common {
 
 impl Default for Common {
     fn default() -> Self {
-        Self { limits: Limits::default(), requesters: 1024, ttl: Duration::from_secs(30) }
+        Self { limits: Limits::default(), requesters: REQUESTERS, ttl: TTL }
     }
 }
 
@@ -41,6 +41,11 @@ enum Form {
     Time(RangeInclusive<Duration>, fn(&mut Common) -> &mut Duration),
     Size(RangeInclusive<u64>, fn(&mut Common) -> &mut u64),
 }
+
+/// Most requesters at once, if nothing is said.
+pub(super) const REQUESTERS: u32 = 1024;
+/// How long a registration holds, if nothing is said.
+pub(super) const TTL: Duration = Duration::from_secs(30);
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

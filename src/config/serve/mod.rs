@@ -23,11 +23,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rights;
 use super::settings::{Address, millis};
 use crate::dialect::Dialect;
+use crate::system::listen::Rights;
 
 pub(super) use files::{complaints, missing_programs};
-pub(super) use read::read;
+pub(super) use read::{KEYS, read};
 pub(crate) use values::compiled;
 
 /// One far end: a listener, and what answers its requests.
@@ -40,7 +42,7 @@ pub struct ServeSettings {
     /// How it speaks: `line`, `len32` or `resp`.
     pub dialect: Dialect,
     /// Who may connect to its UNIX socket.
-    pub rights: crate::system::listen::Rights,
+    pub rights: Rights,
     /// The certificate that requesters are shown, a PEM file; without one they are not spoken to in TLS.
     #[serde(default)]
     pub cert: Option<PathBuf>,
@@ -73,7 +75,7 @@ pub struct ServeSettings {
 }
 
 /// Where a far end listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Listen {
     /// `tcp:host:port`; the host is an IP address of this machine.
@@ -193,6 +195,29 @@ impl Default for Limits {
 }
 
 impl ServeSettings {
+    /// What listens there under this name, echoes, and has the defaults for all else.
+    #[must_use]
+    pub fn with_defaults(name: &str, listen: Listen) -> Self {
+        let limits = Limits::default();
+        Self {
+            name: name.to_owned(),
+            register: Some(listen.to_string()),
+            listen,
+            dialect: Dialect::Line,
+            rights: rights::DEFAULT,
+            cert: None,
+            key: None,
+            ca: None,
+            requesters: keys::REQUESTERS,
+            max_request: limits.max_request,
+            patience: limits.timeout,
+            ttl: keys::TTL,
+            dir: PathBuf::from("/"),
+            handlers: vec![HandlerSettings { matches: Match::Default, action: Action::Echo, limits }],
+            tasks: Vec::new(),
+        }
+    }
+
     /// Whether requesters are spoken to in TLS.
     #[must_use]
     pub fn has_tls(&self) -> bool {

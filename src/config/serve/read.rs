@@ -10,16 +10,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Common};
 use super::{HandlerSettings, Listen, Match, ServeSettings, TaskSettings, handler, values as read};
-use crate::config::access;
 use crate::config::complaint::quoted;
-use crate::config::fields::check_name;
+use crate::config::fields::check_serve_name;
 use crate::config::nearest::suggest;
-use crate::config::options::cannot_be;
+use crate::config::rights;
 use crate::config::toml_values::{Entry, Values, entries};
 use crate::dialect::Dialect;
 use crate::system::listen::Rights;
 
-const KEYS: [&str; 12] =
+/// The keys of a listener, besides its limits.
+pub(in crate::config) const KEYS: [&str; 12] =
     ["listen", "dialect", "cert", "key", "ca", "owner", "group", "mode", "register", "advertise", "handler", "task"];
 
 /// Reads the table `serve`.
@@ -65,8 +65,8 @@ fn listener(
 ) -> Option<ServeSettings> {
     let (name, span) = (entry.key, entry.key_span.clone());
     let complaints = values.complaints.len();
-    named(values, entry);
-    let rights = Rights { mode: 0o660, owner: None, group: None };
+    values.take(entry.key_span.clone(), check_serve_name(entry.key));
+    let rights = rights::DEFAULT;
     let common = common.clone();
     let (listen, dialect, files, advertised) = (None, Dialect::Line, [None, None, None], None);
     let mut draft = Draft { common, listen, dialect, rights, files, registers: true, advertised };
@@ -83,13 +83,6 @@ fn listener(
     check_handlers(values, &handlers, span);
     let is_sound = values.complaints.len() == complaints;
     draft.finish(values, name, handlers, tasks).filter(|_| is_sound)
-}
-
-fn named(values: &mut Values<'_>, entry: &Entry<'_, '_>) {
-    if let Err(mut wrong) = check_name(entry.key) {
-        wrong.what = wrong.what.replace("for a host", "for a far end");
-        values.take(entry.key_span.clone(), Err::<(), _>(wrong));
-    }
 }
 
 /// The handlers and tasks of a table.
@@ -135,30 +128,13 @@ impl Draft {
             "cert" => self.files[0] = values.path(entry),
             "key" => self.files[1] = values.path(entry),
             "ca" => self.files[2] = values.path(entry),
-            "owner" | "group" | "mode" => self.right(values, entry),
-            "register" => self.registers = read::switch(values, entry).unwrap_or(self.registers),
+            key if rights::KEYS.contains(&key) => rights::read(values, entry, &mut self.rights),
+            "register" => self.registers = values.flag(entry).unwrap_or(self.registers),
             "advertise" => self.advertised = read::advertised(values, entry),
             key => match keys::find(key) {
                 Some(rule) => rule.apply(values, entry, &mut self.common),
                 None => unknown(values, entry, &format!("serve.{name}"), &[&KEYS[..], &keys::names(false)].concat()),
             },
-        }
-    }
-
-    fn right(&mut self, values: &mut Values<'_>, entry: &Entry<'_, '_>) {
-        let help = "a name or a number; permission bits in octal and with a right to write: \"0660\"";
-        let Some(word) = read::word_or_number(values, entry, help) else { return };
-        let read = match entry.key {
-            "owner" => access::owner(&word),
-            "group" => access::group(&word),
-            _ => access::mode(&word).map_err(str::to_owned),
-        };
-        let read = read.map_err(|why| cannot_be(entry.key, &word, &why, help));
-        let Some(value) = values.take(entry.span.clone(), read) else { return };
-        match entry.key {
-            "owner" => self.rights.owner = Some(value),
-            "group" => self.rights.group = Some(value),
-            _ => self.rights.mode = value,
         }
     }
 

@@ -103,7 +103,7 @@ fn mistakes_of_a_listener_are_shown_where_they_stand() {
       ^~~~~~
       = help: `listen` belongs to a table [serve.NAME]
 
-    tieline.toml:4:8: `A` is no name for a far end: `A` may not stand in one
+    tieline.toml:4:8: `A` is no name to serve under: `A` may not stand in one
       [serve.A]
              ^
       = help: a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit

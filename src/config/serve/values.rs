@@ -3,17 +3,14 @@
 //! Enters: an entry of a table. Leaves: a value, or a complaint at its place. Promised: a program that is taken has a
 //! name; a regular expression that is taken can be compiled.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
 use toml::de::DeValue;
 
 use super::{Listen, Match};
 use crate::config::complaint::{Wrong, quoted};
-use crate::config::fields::{self, SOCKET_PATH_MAX};
+use crate::config::fields;
 use crate::config::options::cannot_be;
 use crate::config::settings::Address;
-use crate::config::toml_values::{Entry, Values, decimal, wrong_type};
+use crate::config::toml_values::{Entry, Values, wrong_type};
 use crate::dialect::Dialect;
 
 const LISTEN_HELP: &str = "write tcp:IP:port, tcp:[IPv6]:port or unix:/path";
@@ -24,22 +21,15 @@ const REGEX_SIZE: usize = 1 << 20;
 /// Where to listen.
 pub(super) fn listen(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Listen> {
     let word = values.string(entry, LISTEN_HELP)?;
-    let read = listen_word(&word).map_err(|why| cannot_be(entry.key, &word, why, LISTEN_HELP));
+    let read = listen_word(&word).map_err(|why| cannot_be(entry.key, &word, &why, LISTEN_HELP));
     values.take(entry.span.clone(), read)
 }
 
-fn listen_word(word: &str) -> Result<Listen, &'static str> {
-    if let Some(path) = word.strip_prefix("unix:") {
-        return match () {
-            () if !Path::new(path).is_absolute() => Err("its path is not absolute"),
-            () if path.len() > SOCKET_PATH_MAX => Err("a socket's path has at most 107 bytes"),
-            () if path.chars().any(char::is_control) => Err("it has a control character"),
-            () => Ok(Listen::Unix(path.into())),
-        };
+fn listen_word(word: &str) -> Result<Listen, String> {
+    match word.strip_prefix("unix:") {
+        Some(path) => fields::socket_path(path).map(Listen::Unix),
+        None => fields::socket_address(word.strip_prefix("tcp:").unwrap_or(word)).map(Listen::Tcp),
     }
-    let address = word.strip_prefix("tcp:").ok_or("it begins with neither `tcp:` nor `unix:`")?;
-    let address: SocketAddr = address.parse().map_err(|_| "it is no IP address with a port")?;
-    if address.port() == 0 { Err("its port is 0") } else { Ok(Listen::Tcp(address)) }
 }
 
 /// The address that others find it at.
@@ -65,26 +55,6 @@ pub(super) fn forward(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<
 pub(super) fn dialect(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Dialect> {
     const SPOKEN: [(&str, Dialect); 3] = [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp)];
     values.choice(entry, &SPOKEN)
-}
-
-/// A switch.
-pub(super) fn switch(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<bool> {
-    let read = match entry.value {
-        DeValue::Boolean(on) => Ok(*on),
-        other => Err(wrong_type(entry.key, other, "a boolean, without quotes", "true or false")),
-    };
-    values.take(entry.span.clone(), read)
-}
-
-/// A word that may as well be an integer: a user, a group, permission bits.
-pub(super) fn word_or_number(values: &mut Values<'_>, entry: &Entry<'_, '_>, help: &str) -> Option<String> {
-    let read = match entry.value {
-        DeValue::String(text) => Ok(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 8 => Ok(number.as_str().to_owned()),
-        DeValue::Integer(number) => Ok(decimal(number)),
-        other => Err(wrong_type(entry.key, other, "a string, in quotes", help)),
-    };
-    values.take(entry.span.clone(), read)
 }
 
 /// A program with its arguments. One that is named by a relative path lies relative to the file's directory.

@@ -46,8 +46,29 @@ fn a_spool_inside_the_run_directory_can_be_made() {
     let dir = configured("", "a");
     let mut settings = settings(dir.path());
     settings.daemon.spool_dir = dir.path().join("run/spool");
+    settings.registry = Some(RegistrySettings::with_defaults(settings.daemon.registry_dir().join("registry.sqlite")));
     assert_eq!(settings.check_files().and_then(|()| settings.prepare_dirs()), Ok(()));
     assert!(dir.path().join("run/spool").is_dir());
+}
+
+#[test]
+fn what_the_registry_and_the_served_need_must_be_possible_and_theirs_alone() {
+    let dir = configured("", "a");
+    let toml = dir.path().join("tieline.toml");
+    let more = "[registry]\nfile = 'no/names'\n[serve.x]\nlisten = 'unix:/no/x'\nhandler = [{ echo = true }]\n[serve.y]
+listen = 'unix:RUN/a.sock'\nhandler = [{ echo = true }]\n";
+    let more = more.replace("RUN", dir.path().join("run").to_str().unwrap());
+    fs::write(&toml, fs::read_to_string(&toml).unwrap() + &more).unwrap();
+    insta::assert_snapshot!(said(dir.path()), @r"
+    /D/no/names: cannot be made: /D/no is missing
+      = help: make that one (mkdir -p /D/no), or set another file in [registry] of /D/tieline.toml
+
+    /no/x: cannot be made: /no is missing
+      = help: make that one (mkdir -p /no), or set another listen in [serve.NAME] of /D/tieline.toml
+
+    /D/tieline.toml: [serve.y] would listen on unix:/D/run/a.sock, which is a socket of the host a
+      = help: give it a `listen` of its own
+    ");
 }
 
 #[test]
@@ -164,6 +185,9 @@ fn a_run_directory_that_is_too_long_spoils_every_socket() {
     let error = settings.check_files().unwrap_err();
     insta::assert_snapshot!(error, @r"
     /tmp/rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr/control.sock: the path of this socket has 113 bytes, at most 107 are allowed
+      = help: set a shorter run_dir in [daemon] of /D/tieline.toml
+
+    /tmp/rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr/registry.sock: the path of this socket has 114 bytes, at most 107 are allowed
       = help: set a shorter run_dir in [daemon] of /D/tieline.toml
 
     /tmp/rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr/cache.sock: the path of this socket has 111 bytes, at most 107 are allowed

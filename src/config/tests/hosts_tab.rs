@@ -149,7 +149,7 @@ fn a_name_is_wrong() {
       = help: choose another name
     ");
     insta::assert_snapshot!(said("registry a:1 line"), @r"
-    hosts.tab:1:1: `registry` is no name for a host: registry.sock is kept for the registry
+    hosts.tab:1:1: `registry` is no name for a host: registry.sock is the socket of the registry
       registry a:1 line
       ^~~~~~~~
       = help: choose another name

@@ -58,6 +58,65 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
+fn there_is_a_registry_unless_it_is_said_that_there_is_none() {
+    let registry = reading(b"[daemon]\nspool_dir = '/s'").registry.unwrap();
+    assert_eq!(registry, RegistrySettings::with_defaults("/s/.registry/registry.sqlite".into()));
+    assert_eq!(reading(b"[registry]\nenabled = false\nfile = 'x'").registry, None);
+    let registry =
+        reading(b"[registry]\nenabled = true\nfile = '../names'\nmode = '0600'\nowner = 7").registry.unwrap();
+    assert_eq!((registry.file, registry.rights.mode, registry.rights.owner), ("/etc/names".into(), 0o600, Some(7)));
+}
+
+#[test]
+fn each_name_that_is_served_has_a_table_of_its_own() {
+    let read = reading(
+        b"serve.ledger = { listen = '127.0.0.1:7000', handler = [{ echo = true }] }
+            [serve.\"a.b\"]\nlisten = 'unix:/x/../y'\nmode = 0o666\nhandler = [{ echo = true }]",
+    );
+    assert_eq!(printed(&read.complaints), "");
+    let mut served = [
+        ServeSettings::with_defaults("a.b", Listen::Unix("/y".into())),
+        ServeSettings::with_defaults("ledger", Listen::Tcp(([127, 0, 0, 1], 7000).into())),
+    ];
+    served[0].rights.mode = 0o666;
+    served.iter_mut().for_each(|serve| serve.dir = "/etc/tieline".into());
+    assert_eq!(read.serves, served);
+    assert_eq!(served[1].listen.to_string(), "tcp:127.0.0.1:7000");
+}
+
+#[test]
+fn mistakes_in_registry_are_told_where_they_stand() {
+    insta::assert_snapshot!(said("[registry]\nenabled = 1\nfil = 'x'\nmode = '0'"), @r"
+    tieline.toml:2:11: `enabled` is an integer
+      enabled = 1
+                ^
+      = help: write a boolean, without quotes: true or false
+
+    tieline.toml:3:1: there is no key `fil` in [registry]
+      fil = 'x'
+      ^~~
+      = help: did you mean `file`?
+
+    tieline.toml:4:8: `mode` cannot be `0`: nobody could connect
+      mode = '0'
+             ^~~
+      = help: permission bits as for chmod(1), in octal and with a right to write: 0660
+    ");
+    insta::assert_snapshot!(said("[daemon]\npid_file = '/p'\n[registry]\nfile = '/p'"), @r"
+    tieline.toml:4:8: `registry.file` is the same file as `pid_file`
+      file = '/p'
+             ^~~~
+      = help: give each a path of its own
+    ");
+    insta::assert_snapshot!(said("[log]\nenabled = true"), @r"
+    tieline.toml:2:1: there is no key `enabled` in [log]
+      enabled = true
+      ^~~~~~~
+      = help: `enabled` belongs to [registry]
+    ");
+}
+
+#[test]
 fn bytes_that_are_not_utf8_are_shown_where_they_stand() {
     let read = reading(b"[daemon]\nrun_dir = 'r' # \xe4\xf6\n[log]\nlevel = '\xff'");
     insta::assert_snapshot!(printed(&read.complaints), @r"
@@ -174,13 +233,13 @@ fn a_table_is_unknown_or_none() {
     tieline.toml:1:2: there is no table `hosts`
       [hosts]
        ^~~~~
-      = help: the tables are daemon, log, defaults
+      = help: the tables are daemon, log, defaults, registry, serve
     ");
     insta::assert_snapshot!(said("[[serve]]"), @r"
-    tieline.toml:1:3: there is no table `serve`
+    tieline.toml:1:3: `serve` is no table
       [[serve]]
         ^~~~~
-      = help: the tables are daemon, log, defaults
+      = help: open one with a line `[serve.NAME]`
     ");
     insta::assert_snapshot!(said("daemon = 5"), @r"
     tieline.toml:1:1: `daemon` is no table
@@ -214,7 +273,7 @@ fn a_key_stands_in_the_wrong_place() {
     tieline.toml:1:1: `colour` stands outside of any table
       colour = 1
       ^~~~~~
-      = help: the tables are daemon, log, defaults
+      = help: the tables are daemon, log, defaults, registry, serve
     ");
     insta::assert_snapshot!(said("[daemon]\nlevel = \"info\""), @r#"
     tieline.toml:2:1: there is no key `level` in [daemon]
@@ -468,7 +527,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     tieline.toml:1:1: `stray` stands outside of any table
       stray = 1
       ^~~~~
-      = help: the tables are daemon, log, defaults
+      = help: the tables are daemon, log, defaults, registry, serve
 
     tieline.toml:3:9: `level` is an integer
       level = 5

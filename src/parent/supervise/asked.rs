@@ -51,7 +51,7 @@ impl Parent {
 
     /// Passes a question about the spool on to the child that has it open.
     fn relay(&mut self, name: &str, host: HostId, start: bool, command: Value, reply: oneshot::Sender<Answer>) {
-        if !self.table.get(host).is_some_and(|entry| entry.settings().deferred) {
+        if !self.table.get(host).is_some_and(|entry| entry.host().is_some_and(|host| host.deferred)) {
             let text = format!("{name} has no spool: it was not `deferred` when this tieline was started");
             return answer(reply, Answer::Error(text));
         }
@@ -93,7 +93,7 @@ impl Parent {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let names: Vec<_> = self.table.hosts().map(|(_, entry)| entry.settings().name.as_str()).collect();
+        let names: Vec<_> = self.table.hosts().map(|(_, entry)| entry.name()).collect();
         format!("no host is called {name}; there are: {}", names.join(", "))
     }
 

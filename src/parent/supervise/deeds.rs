@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::Parent;
 use crate::heritage::{Heritage, ToChild};
 use crate::parent::child::Child;
+use crate::parent::rows;
 use crate::parent::table::restart::Exit;
 use crate::parent::table::{Action, Event, HostId, Todo};
 use crate::spool::sign::may_have_backlog;
@@ -98,11 +99,22 @@ impl Parent {
 
     fn may_have_backlog(&self, host: HostId) -> bool {
         self.table.get(host).is_some_and(|entry| {
-            let settings = entry.settings();
-            settings.deferred
-                && !entry.knows_backlog()
-                && may_have_backlog(&self.settings.daemon.spool_of(&settings.name))
+            let is_deferred = entry.host().is_some_and(|host| host.deferred);
+            is_deferred && !entry.knows_backlog() && may_have_backlog(&self.settings.daemon.spool_of(entry.name()))
         })
+    }
+
+    /// Lets the registry know how the hosts are, if it does not.
+    pub(super) fn tell_registry(&mut self, now: Instant) {
+        let registry = self.table.registry().and_then(|(host, entry)| Some((host, entry.serving()?)));
+        let states = rows::states(&self.table, now);
+        if !self.rows.are_due(registry.map(|(_, pid)| pid), &states, now) {
+            return;
+        }
+        let told = ToChild::Hosts(rows::rows(&self.table, &self.settings.daemon, &states));
+        let child = registry.and_then(|(host, pid)| self.child_of(host, Pid::from_raw(pid)));
+        let was_read = child.is_some_and(|child| child.say(&told));
+        self.rows.told(was_read.then_some(states), now);
     }
 
     pub(super) fn reap(&mut self) {

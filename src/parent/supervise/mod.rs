@@ -28,6 +28,7 @@ use super::questions::Questions;
 use super::reconcile::Fate;
 use super::rehearsal::Complaint;
 use super::relays::Relays;
+use super::rows::Rows;
 use super::signals::{Caught, Signals};
 use super::sockets::{HostSockets, Listening, Watch};
 use super::systemd::Manager;
@@ -48,7 +49,7 @@ const NOTES: usize = 256;
 /// READY=1 is said after this time even if a child has not said that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the parent holds for one host.
+/// What the parent holds for one entry.
 struct Hands {
     /// None once a stop has begun: newcomers are refused then, rather than left waiting for nobody.
     sockets: Option<HostSockets>,
@@ -108,6 +109,8 @@ pub(super) struct Parent {
     first: Vec<Action>,
     questions: Questions<Wants>,
     relays: Relays<oneshot::Sender<Answer>>,
+    /// What the registry knows of the hosts.
+    rows: Rows,
     last_ask: u64,
     manager: Manager,
     /// How often to tell the manager that the parent lives, and when next.
@@ -146,6 +149,7 @@ impl Parent {
             first,
             questions: Questions::new(),
             relays: Relays::new(),
+            rows: Rows::default(),
             last_ask: before.last_ask,
             manager,
             beat: patience.map(|interval| (interval / 2, now)),
@@ -242,6 +246,7 @@ impl Parent {
             self.manager.ready();
         }
         self.manager.counts(self.table.counts(now));
+        self.tell_registry(now);
     }
 
     fn next_wake(&self) -> Instant {
@@ -249,9 +254,10 @@ impl Parent {
         let ready_by = Some(self.ready_by).filter(|_| is_due);
         let beat = self.beat.map(|(_, next)| next);
         let restart = self.restart.next_tick();
-        let wakes = [self.table.next_tick(), self.questions.next(), self.relays.next(), ready_by, beat, restart];
+        let asked = [self.questions.next(), self.relays.next(), self.rows.next()];
+        let wakes = [self.table.next_tick(), ready_by, beat, restart].into_iter().chain(asked);
         // With nothing to wait for, any time far enough away will do.
-        wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+        wakes.flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 
     fn keep_alive(&mut self, now: Instant) {
@@ -367,7 +373,7 @@ impl Parent {
         self.apply(host, event);
     }
 
-    fn name(&self, host: HostId) -> &str {
-        self.table.get(host).map_or("?", |entry| &entry.settings().name)
+    fn name(&self, host: HostId) -> String {
+        self.table.get(host).map_or_else(|| "?".to_owned(), |entry| entry.role().title())
     }
 }

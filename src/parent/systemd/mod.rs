@@ -68,7 +68,7 @@ impl Manager {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     }
 
-    /// Every host that starts with the parent is served now; after [`Manager::reloading`]: the restart has ended, one way
+    /// All that starts with the parent is served now; after [`Manager::reloading`]: the restart has ended, one way
     /// or the other.
     pub(super) fn ready(&mut self) {
         self.said = Said::Ready;
@@ -106,11 +106,13 @@ impl Manager {
 
     /// How many hosts are how, if that has changed.
     pub(super) fn counts(&mut self, counts: Counts) {
-        let Counts { hosts, up, down, idle, backlogs } = counts;
+        let Counts { hosts, up, down, idle, backlogs, services, services_down } = counts;
         let plural = if hosts == 1 { "host" } else { "hosts" };
         let backlog =
             if backlogs > 0 { format!("; {backlogs} with deferred requests that wait") } else { String::new() };
-        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle{backlog}");
+        let failed =
+            if services_down > 0 { format!("; {services_down} of {services} services down") } else { String::new() };
+        let text = format!("{hosts} {plural}: {up} up, {down} down, {idle} idle{backlog}{failed}");
         if text != self.told {
             self.tell(&NotifyState::Status(&text));
             self.told = text;

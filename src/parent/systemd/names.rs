@@ -6,6 +6,7 @@
 //! ```text
 //! far.sock,26,4711     stored by us: the socket of the host far, whose file had device 26 and inode 4711
 //! far.listen,8,4712    stored by us: its loopback listener, with the identity of the socket itself
+//! far.serve,8,4713     stored by us: the listener of [serve.far]
 //! far.sock, far        from a socket unit (FileDescriptorName=)
 //! ```
 //!
@@ -16,6 +17,14 @@ use crate::system::listen::SocketId;
 
 /// The control socket.
 pub(crate) const CONTROL: &str = "control.sock";
+
+/// The socket of the registry; no host can have its name.
+pub(crate) const REGISTRY: &str = "registry.sock";
+
+/// The listener of what is served under `name`.
+pub(crate) fn serve(name: &str) -> String {
+    format!("{name}.serve")
+}
 
 /// The socket of a host.
 pub(crate) fn unix(host: &str) -> String {

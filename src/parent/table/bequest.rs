@@ -8,18 +8,19 @@
 //! killed before its time. What a later build adds is optional, and what it does not understand of settings and
 //! snapshots it takes for unknown: such a child differs from every plan.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::Todo;
 use super::child::{Child, Stage};
-use super::entry::{Entry, Life};
+use super::entry::{Entry, Life, waits_for_requesters};
 use super::made::{Build, if_understood, is_same};
 use super::restart::Restarts;
-use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings, Start};
+use crate::config::{Address, HostSettings, Listen, LogFormat, LogLevel, LogSettings, RegistrySettings, ServeSettings};
 use crate::dialect::Dialect;
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, Kind, Role};
 use crate::parent::reconcile::Fate;
 use crate::snapshot::{Outcomes, Reach, Snapshot};
 
@@ -45,9 +46,12 @@ impl Offset {
     }
 }
 
-/// All that is known of one host.
+/// All that is known of one entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostBequest {
+    /// Builds before there were roles knew hosts alone.
+    #[serde(default, rename = "role")]
+    kind: Kind,
     name: String,
     #[serde(default, deserialize_with = "if_understood")]
     plan: Option<Heritage>,
@@ -86,14 +90,24 @@ pub(crate) struct HostBequest {
 }
 
 impl HostBequest {
-    /// The name of the host.
     /// What its next child would have been started with; none if that is not understood.
     pub(crate) fn plan(&self) -> Option<&Heritage> {
         self.plan.as_ref()
     }
 
+    /// The name that is unique among the entries of its kind.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its children are for.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it is about what `role` is about: the same host, the registry, the same name that is served.
+    pub(crate) fn is_of(&self, role: &Role) -> bool {
+        (self.kind, self.name.as_str()) == (role.kind(), role.name())
     }
 
     /// Whether the host was configured no more already.
@@ -127,7 +141,8 @@ impl Entry {
     /// The entry, written down.
     pub(super) fn bequeath(&self, build: &Build, now: Instant) -> HostBequest {
         HostBequest {
-            name: self.settings().name.clone(),
+            kind: self.role().kind(),
+            name: self.name().to_owned(),
             plan: Some(self.plan.clone()),
             build: Some(build.clone()),
             life: self.life.clone().map(|moment| Offset::of(moment, now)),
@@ -159,7 +174,7 @@ impl Entry {
             Fate::Keep(bequest, plan) => Self::read(bequest, plan, now).kept(),
             Fate::Replace(bequest, plan) => Self::read(bequest, plan, now).replaced(),
             Fate::Remove(mut bequest) => {
-                let plan = bequest.plan.take().unwrap_or_else(|| unknown(&bequest.name));
+                let plan = bequest.plan.take().unwrap_or_else(|| unknown(bequest.kind, &bequest.name));
                 let mut entry = Self::read(bequest, plan, now);
                 let todos = entry.leave(now);
                 (entry, todos)
@@ -219,7 +234,7 @@ impl Entry {
         self.ever_started = false;
         self.trouble = None;
         self.words = None;
-        self.settled = self.plan.host.start == Start::Demand;
+        self.settled = waits_for_requesters(&self.plan.role);
         let todo = self.wake();
         (self, todo.into_iter().collect())
     }
@@ -245,12 +260,22 @@ impl<T> Life<T> {
     }
 }
 
-/// The plan of a host that is configured no more, when it is not understood: only its name is ever asked for.
-fn unknown(name: &str) -> Heritage {
+/// The plan of an entry that is configured no more, when it is not understood: only its name is ever asked for.
+fn unknown(kind: Kind, name: &str) -> Heritage {
+    let nowhere = PathBuf::from("/");
+    let role = match kind {
+        Kind::Host => {
+            let address = Address::Unix { path: nowhere };
+            Role::Host(Box::new(HostSettings::with_defaults(name, address, Dialect::Line)))
+        }
+        Kind::Registry => Role::Registry(RegistrySettings::with_defaults(nowhere)),
+        Kind::Serve => Role::Serve(ServeSettings::with_defaults(name, Listen::Unix(nowhere))),
+    };
     Heritage {
-        host: HostSettings::with_defaults(name, Address::Unix { path: "/".into() }, Dialect::Line),
+        role,
         listeners: Vec::new(),
         spool: None,
+        registry: None,
         log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
         debug: false,
         drain: Duration::ZERO,

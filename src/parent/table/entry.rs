@@ -27,7 +27,7 @@ use super::made::Made;
 use super::restart::{Exit, Restarts};
 use super::{Event, Rules, Todo};
 use crate::config::{HostSettings, Start};
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, Role};
 use crate::snapshot::{Outcomes, Reach, Snapshot};
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(super) fn new(plan: Heritage) -> Self {
         Self {
-            settled: plan.host.start == Start::Demand,
+            settled: waits_for_requesters(&plan.role),
             plan,
             life: Life::Waiting,
             predecessors: Vec::new(),
@@ -107,9 +107,19 @@ impl Entry {
         }
     }
 
-    /// The host as it is configured.
-    pub(crate) fn settings(&self) -> &HostSettings {
-        &self.plan.host
+    /// What its children are for, as it is configured.
+    pub(crate) fn role(&self) -> &Role {
+        &self.plan.role
+    }
+
+    /// The host as it is configured, if it is one.
+    pub(crate) fn host(&self) -> Option<&HostSettings> {
+        self.plan.role.host()
+    }
+
+    /// The name that is unique among the entries of its kind.
+    pub(crate) fn name(&self) -> &str {
+        self.plan.role.name()
     }
 
     pub(super) fn apply(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Todo> {
@@ -230,7 +240,7 @@ impl Entry {
     /// as somebody wants it; stored requests want it too, and so do the requesters of a child before it.
     pub(super) fn wake(&mut self) -> Option<Todo> {
         let is_wanted = self.has_backlog() || self.predecessors.iter().any(Child::has_requesters);
-        if self.plan.host.start == Start::Boot || is_wanted {
+        if !waits_for_requesters(&self.plan.role) || is_wanted {
             return self.due();
         }
         self.life = Life::Waiting;
@@ -245,4 +255,9 @@ impl Entry {
     pub(super) fn spawn(&mut self) {
         self.life = Life::Spawning;
     }
+}
+
+/// Whether a child is started only when a requester comes: hosts alone may be so.
+pub(super) fn waits_for_requesters(role: &Role) -> bool {
+    role.host().is_some_and(|host| host.start == Start::Demand)
 }

@@ -6,8 +6,9 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, Role};
 use crate::system::binary::BinaryId;
+use crate::system::listen::Rights;
 
 /// Which tieline it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +46,12 @@ pub(crate) fn is_same(one: &Heritage, other: &Heritage) -> bool {
 
 fn essence(heritage: &Heritage) -> Heritage {
     let mut heritage = Heritage { debug: false, inlets: 0, ..heritage.clone() };
-    heritage.host.mode = 0;
-    heritage.host.owner = None;
-    heritage.host.group = None;
+    let nobody = Rights { mode: 0, owner: None, group: None };
+    match &mut heritage.role {
+        Role::Host(host) => (host.mode, host.owner, host.group) = (0, None, None),
+        Role::Registry(registry) => registry.rights = nobody,
+        Role::Serve(serve) => serve.rights = nobody,
+    }
     heritage
 }
 

@@ -1,12 +1,16 @@
-//! The table of hosts and their children: events → what to do. Pure; the time is an argument.
+//! The table of hosts and their children, and of what else has a child: events → what to do. Pure; the time is an
+//! argument.
 //!
 //! Enters: what happened to which host's child ([`Event`]), a stop, the passing of time; what a table before this one
-//! has written down. Leaves: what to do about it ([`Action`]); the table, written down. Promised: a host has one child,
-//! and beside it those that are being replaced, of which one at most serves; nothing that happens to one host changes
-//! another's entry, but for whose turn it is to be started; no child is forgotten before it is gone; after a stop
-//! nothing is started, and every child is either gone or killed by the end of its time.
+//! has written down. Leaves: what to do about it ([`Action`]); the table, written down. Promised: an entry has one child,
+//! and beside it those that are being replaced, of which one at most serves; nothing that happens to one changes
+//! another, but for whose turn it is to be started; no child is forgotten before it is gone; after a stop nothing is
+//! started, and every child is either gone or killed by the end of its time.
 //!
-//! - [`entry`] — one host: the life of its newest child, and its predecessors
+//! The registry and each `[serve.NAME]` have an entry as hosts have: they are supervised by the same rules, and start with
+//! the parent.
+//!
+//! - [`entry`] — one entry: the life of its newest child, and its predecessors
 //! - `event` — what happens, and what is to be done
 //! - [`child`] — one child: where it stands
 //! - [`made`] — what a child was started with
@@ -25,6 +29,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use super::reconcile::Fate;
+use crate::heritage::Kind;
 use bequest::HostBequest;
 use entry::{Entry, State};
 pub(crate) use event::{Action, Event, Todo};
@@ -36,8 +41,8 @@ pub(crate) const AT_ONCE: usize = 4;
 /// A tick that comes so much later than it was due shows that the parent itself was stopped or starved.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Names a host within one table: its place in `hosts.tab`; hosts that are
-/// not configured any more come last, until their children are gone.
+/// Names an entry within one table: for a host its place in `hosts.tab`. The registry and what is served come after the
+/// hosts, and last, until their children are gone, those that are not configured any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) usize);
 
@@ -53,7 +58,7 @@ struct Rules {
     stopping: bool,
 }
 
-/// All hosts.
+/// All entries.
 #[derive(Debug)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
@@ -95,25 +100,40 @@ impl Table {
 
     /// The configured hosts, in the order of `hosts.tab`.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = (HostId, &Entry)> {
+        self.configured().filter(|(_, entry)| entry.host().is_some())
+    }
+
+    /// The registry, and what is served by name.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (HostId, &Entry)> {
+        self.configured().filter(|(_, entry)| entry.host().is_none())
+    }
+
+    /// The registry, if there is to be one.
+    pub(crate) fn registry(&self) -> Option<(HostId, &Entry)> {
+        self.services().find(|(_, entry)| entry.role().kind() == Kind::Registry)
+    }
+
+    /// All that is configured.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (HostId, &Entry)> {
         self.all().filter(|(_, entry)| !entry.is_leaving())
     }
 
-    /// All hosts, with those that are configured no more but whose children still live.
+    /// All, with those that are configured no more but whose children still live.
     pub(crate) fn all(&self) -> impl Iterator<Item = (HostId, &Entry)> {
         self.entries.iter().enumerate().map(|(at, entry)| (HostId(at), entry))
     }
 
-    /// One host.
+    /// One entry.
     pub(crate) fn get(&self, host: HostId) -> Option<&Entry> {
         self.entries.get(host.0)
     }
 
     /// The configured host called `name`.
     pub(crate) fn find(&self, name: &str) -> Option<HostId> {
-        self.hosts().find(|(_, entry)| entry.settings().name == name).map(|(host, _)| host)
+        self.hosts().find(|(_, entry)| entry.name() == name).map(|(host, _)| host)
     }
 
-    /// Takes notice of what happened to `host`.
+    /// Takes notice of what happened to the entry `host`.
     pub(crate) fn apply(&mut self, host: HostId, event: Event, now: Instant) -> Vec<Action> {
         let Some(entry) = self.entries.get_mut(host.0) else {
             return Vec::new();
@@ -172,22 +192,23 @@ impl Table {
         self.rules.stopping && self.entries.iter().all(|entry| entry.children().next().is_none())
     }
 
-    /// Whether every host that starts with the parent has a child that is ready, or had one that died.
+    /// Whether all that starts with the parent has a child that is ready, or had one that died.
     pub(crate) fn is_settled(&self) -> bool {
-        self.hosts().all(|(_, entry)| entry.is_settled())
+        self.configured().all(|(_, entry)| entry.is_settled())
     }
 
-    /// How many hosts are served by a child that is being replaced.
+    /// How many entries are served by a child that is being replaced.
     pub(crate) fn replacing(&self) -> usize {
-        self.hosts().filter(|(_, entry)| entry.has_serving_predecessor()).count()
+        self.configured().filter(|(_, entry)| entry.has_serving_predecessor()).count()
     }
 
-    /// The largest number of living predecessors of any host.
+    /// The largest number of living predecessors of any entry.
     pub(crate) fn most_predecessors(&self) -> usize {
         self.entries.iter().map(|entry| entry.predecessors().len()).max().unwrap_or(0)
     }
 
-    /// How many hosts are up, down (dead, hung or without a working child) and idle.
+    /// How many hosts are up, down (dead, hung or without a working child) and idle; and of what else there is, what is
+    /// down.
     pub(crate) fn counts(&self, now: Instant) -> Counts {
         let mut counts = Counts::default();
         for (_, entry) in self.hosts() {
@@ -198,6 +219,11 @@ impl Table {
                 State::Down | State::Crashed | State::Hung => counts.down += 1,
                 State::Idle | State::Starting | State::Retiring => counts.idle += 1,
             }
+        }
+        for (_, entry) in self.services() {
+            counts.services += 1;
+            let is_down = matches!(entry.state(now), State::Down | State::Crashed | State::Hung);
+            counts.services_down += usize::from(is_down);
         }
         counts
     }
@@ -241,4 +267,8 @@ pub(crate) struct Counts {
     pub(crate) idle: usize,
     /// With deferred transactions that wait, whatever else they are.
     pub(crate) backlogs: usize,
+    /// The registry and what is served.
+    pub(crate) services: usize,
+    /// Of these, those that are not in order.
+    pub(crate) services_down: usize,
 }

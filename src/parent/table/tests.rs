@@ -6,9 +6,11 @@ mod replacing;
 use super::entry::ANSWER_WITHIN;
 use super::restart::{Exit, FIRST, HEALTHY, LONGEST};
 use super::*;
-use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings, Start};
+use crate::config::{
+    Address, HostSettings, Listen, LogFormat, LogLevel, LogSettings, RegistrySettings, ServeSettings, Start,
+};
 use crate::dialect::Dialect;
-use crate::heritage::Heritage;
+use crate::heritage::{Heritage, Role};
 use crate::snapshot::{Outcomes, Reach, Snapshot};
 use child::GRACE;
 use nix::sys::signal::Signal;
@@ -28,10 +30,15 @@ fn host(name: &str, start: Start) -> HostSettings {
 
 /// What a child of `host` is started with.
 fn plan(host: HostSettings) -> Heritage {
+    plan_for(Role::Host(Box::new(host)))
+}
+
+fn plan_for(role: Role) -> Heritage {
     Heritage {
-        host,
+        role,
         listeners: Vec::new(),
         spool: None,
+        registry: None,
         log: LogSettings { level: LogLevel::Info, file: None, format: LogFormat::Text },
         debug: false,
         drain: DRAIN,
@@ -355,7 +362,44 @@ fn hosts_are_counted_by_how_they_are() {
     }
     table.apply(A, Event::Reach { pid: 10, up: true, reason: String::new() }, now);
     table.apply(B, Event::Exited { pid: 11, exit: CRASH }, now);
-    assert_eq!(table.counts(now), Counts { hosts: 3, up: 1, down: 1, idle: 1, backlogs: 0 });
+    let of_hosts = Counts { hosts: 3, up: 1, down: 1, idle: 1, ..Counts::default() };
+    assert_eq!(table.counts(now), of_hosts);
+}
+
+/// A first start with the registry, a name that is served, and a host of the same name.
+fn with_services(now: Instant) -> Table {
+    let registry = Role::Registry(RegistrySettings::with_defaults("/r".into()));
+    let serve = Role::Serve(ServeSettings::with_defaults("a", Listen::Unix("/a".into())));
+    let roles = [Role::Host(Box::new(host("a", Start::Demand))), registry, serve];
+    let fates = crate::parent::reconcile::reconcile(Vec::new(), roles.map(plan_for).to_vec(), &build(1));
+    let (table, first) = Table::inherit(fates, build(1), 1, None, now);
+    assert_eq!(first.iter().map(|action| action.todo).collect::<Vec<_>>(), [Todo::Watch, Todo::Spawn, Todo::Spawn]);
+    table
+}
+
+#[test]
+fn the_registry_and_what_is_served_have_children_as_hosts_have_and_are_counted_apart() {
+    let now = Instant::now();
+    let mut table = with_services(now);
+    let (registry, serve) = (HostId(1), HostId(2));
+    let states = |table: &Table| table.services().map(|(_, entry)| entry.state(now)).collect::<Vec<_>>();
+    assert_eq!(states(&table), [State::Starting, State::Starting]);
+    assert!(!table.is_settled(), "they start with the parent");
+    for (at, pid) in [(registry, 10), (serve, 11)] {
+        table.apply(at, Event::Started { pid }, now);
+        table.apply(at, Event::Ready { pid }, now);
+    }
+    assert!(table.is_settled());
+    assert_eq!(states(&table), [State::Up, State::Up], "whose child says nothing else is in order");
+    assert_eq!((table.find("a"), table.find("registry")), (Some(A), None), "names are those of hosts");
+    assert_eq!(table.registry().and_then(|(_, entry)| entry.serving()), Some(10));
+
+    table.apply(registry, Event::Reach { pid: 10, up: false, reason: "far away".into() }, now);
+    assert_eq!(table.apply(serve, Event::Exited { pid: 11, exit: CRASH }, now), []);
+    assert_eq!(states(&table), [State::Down, State::Crashed]);
+    let counts = Counts { hosts: 1, idle: 1, services: 2, services_down: 2, ..Counts::default() };
+    assert_eq!(table.counts(now), counts);
+    assert_eq!(table.tick(now + FIRST), [Action { host: serve, todo: Todo::Spawn }]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::child::serve::{Inheritance, run};
 use crate::config::{Address, HostSettings, LogFormat, LogLevel, LogSettings};
 use crate::dialect::Dialect;
-use crate::heritage::{Heritage, ListenerKind, ToChild, ToParent};
+use crate::heritage::{Heritage, ListenerKind, Role, ToChild, ToParent};
 use crate::requester::listener::Inherited;
 use crate::snapshot::Snapshot;
 use crate::system::handover;
@@ -152,9 +152,10 @@ impl House {
     pub(super) fn start_with(&self, inlets: Vec<OwnedFd>) -> Child {
         let (outlet, inlet) = handover::pair().unwrap();
         let heritage = Heritage {
-            host: self.settings.clone(),
+            role: Role::Host(Box::new(self.settings.clone())),
             listeners: vec![ListenerKind::Unix, ListenerKind::Deferred],
             spool: self.settings.deferred.then(|| self.spool()),
+            registry: None,
             log: LogSettings { level: LogLevel::Warn, file: None, format: LogFormat::Text },
             debug: false,
             drain: self.drain,
@@ -166,7 +167,8 @@ impl House {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         ours.set_read_timeout(Some(LONG)).unwrap();
-        let thread = std::thread::spawn(move || run(heritage, theirs, inheritance).unwrap());
+        let host = self.settings.clone();
+        let thread = std::thread::spawn(move || run(host, &heritage, theirs, inheritance).unwrap());
         let child = Child { control: BufReader::new(ours), inlet: Some(inlet), thread };
         assert_eq!(child.hear(), Some(ToParent::Ready));
         child

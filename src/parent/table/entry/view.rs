@@ -2,14 +2,12 @@
 //!
 //! Enters: an entry and the time. Leaves: its state, the reason for it, its numbers.
 
-use std::fmt;
 use std::time::{Duration, Instant};
-
-use serde::{Deserialize, Serialize};
 
 use super::{Entry, Life};
 use crate::parent::table::child::{Child, Stage};
 use crate::parent::table::restart::Restarts;
+pub(crate) use crate::snapshot::State;
 use crate::snapshot::{Reach, Snapshot};
 
 /// A child that owes an answer for so long hangs.
@@ -17,41 +15,6 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 
 /// Most questions that a child may owe an answer to; it is asked no more until it answers.
 const MOST_QUESTIONS: usize = 8;
-
-/// How a host is, for people and machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum State {
-    /// Its child is being started.
-    Starting,
-    /// Never connected to yet: nobody has asked.
-    Idle,
-    /// The last attempt to connect succeeded.
-    Up,
-    /// The last attempt failed.
-    Down,
-    /// Its child is on its way out.
-    Retiring,
-    /// Its child died and waits to be started again.
-    Crashed,
-    /// Its child does not answer.
-    Hung,
-}
-
-impl fmt::Display for State {
-    /// The word that the JSON has.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Starting => "starting",
-            Self::Idle => "idle",
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Retiring => "retiring",
-            Self::Crashed => "crashed",
-            Self::Hung => "hung",
-        })
-    }
-}
 
 impl Entry {
     pub(in crate::parent::table) fn is_settled(&self) -> bool {
@@ -89,7 +52,9 @@ impl Entry {
             Some(Stage::Serving { .. }) if self.silence(now).is_some() => State::Hung,
             Some(Stage::Serving { .. }) if self.last.retiring => State::Retiring,
             Some(Stage::Serving { .. }) => match self.reach {
-                Reach::Idle => State::Idle,
+                // Of a host nobody knows yet; another role is in order unless its child says otherwise.
+                Reach::Idle if self.host().is_some() => State::Idle,
+                Reach::Idle => State::Up,
                 Reach::Up => State::Up,
                 Reach::Down => State::Down,
             },
@@ -148,7 +113,7 @@ impl Entry {
         let mut snapshot = self.last.clone();
         snapshot.outcomes = self.total;
         let made = self.made().and_then(|made| made.heritage.as_ref()).unwrap_or(&self.plan);
-        snapshot.connections.max = u64::from(made.host.connections);
+        snapshot.connections.max = made.role.host().map_or(0, |host| u64::from(host.connections));
         if let Some(words) = &self.words {
             snapshot.last_log.clone_from(words);
         }

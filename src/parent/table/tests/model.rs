@@ -9,9 +9,10 @@ use super::*;
 use crate::parent::reconcile::reconcile;
 use crate::parent::table::entry::READY_WITHIN;
 
-const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+/// Hosts, and children of other roles, one of which has the name of a host.
+const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "registry", "serve a"];
 
-/// How a host is configured: which of some different ways, and when it is started.
+/// How an entry is configured: which of some different ways, and when it is started.
 type Way = (u32, Start);
 
 #[derive(Debug, Clone)]
@@ -117,7 +118,20 @@ struct World {
 }
 
 fn plan_of(name: &str, (way, start): Way) -> Heritage {
-    plan(HostSettings { queue: 100 + way, ..host(name, start) })
+    let role = match name.strip_prefix("serve ") {
+        Some(served) => {
+            let port = 100 + u16::try_from(way).unwrap();
+            Role::Serve(ServeSettings::with_defaults(served, Listen::Tcp(([127, 0, 0, 1], port).into())))
+        }
+        None if name == "registry" => Role::Registry(RegistrySettings::with_defaults(format!("/{way}").into())),
+        None => Role::Host(Box::new(HostSettings { queue: 100 + way, ..host(name, start) })),
+    };
+    plan_for(role)
+}
+
+/// The hosts alone may wait for requesters.
+fn possible(name: &str, (way, start): Way) -> Way {
+    (way, if name.len() == 1 { start } else { Start::Boot })
 }
 
 impl World {
@@ -147,12 +161,12 @@ impl World {
     }
 
     fn id(&self, name: &str) -> Option<HostId> {
-        self.table.all().find(|(_, entry)| entry.settings().name == name).map(|(host, _)| host)
+        self.table.all().find(|(_, entry)| entry.role().title() == name).map(|(host, _)| host)
     }
 
     fn name(&self, host: HostId) -> &'static str {
-        let name = &self.table.get(host).unwrap().settings().name;
-        NAMES.into_iter().find(|known| known == name).unwrap()
+        let name = self.table.get(host).unwrap().role().title();
+        NAMES.into_iter().find(|known| *known == name).unwrap()
     }
 
     fn apply(&mut self, name: &str, event: Event) {
@@ -294,7 +308,7 @@ impl World {
             Step::Wanted(at) if self.watched.remove(NAMES[at]) => self.apply(NAMES[at], Event::Wanted),
             Step::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Step::Configure(at, Some(way)) => {
-                self.files.insert(NAMES[at], way);
+                self.files.insert(NAMES[at], possible(NAMES[at], way));
             }
             Step::Configure(at, None) => {
                 self.files.remove(NAMES[at]);
@@ -444,7 +458,7 @@ impl World {
     fn goes_on_unchanged(&self) {
         let (build, before) = (self.table.rules.build.clone(), self.table.bequeath(self.now));
         let written = serde_json::to_string(&before).unwrap();
-        let plans = self.table.hosts().map(|(_, entry)| entry.plan.clone()).collect();
+        let plans = self.table.configured().map(|(_, entry)| entry.plan.clone()).collect();
         let fates = reconcile(serde_json::from_str(&written).unwrap(), plans, &build);
         let (table, actions) = Table::inherit(fates, build, 1, None, self.now);
         let repeated = |action: &Action| matches!(action.todo, Todo::Watch | Todo::HandOver { .. });
@@ -453,7 +467,7 @@ impl World {
         let lives = |bequest: &HostBequest| !bequest.is_leaving() || !bequest.pids().is_empty();
         let before: Vec<_> = before.into_iter().filter(lives).collect();
         assert_eq!(table.bequeath(self.now), before);
-        for ((_, one), (_, other)) in table.hosts().zip(self.table.hosts()) {
+        for ((_, one), (_, other)) in table.configured().zip(self.table.configured()) {
             // Questions are not carried.
             if other.state(self.now) != State::Hung {
                 assert_eq!(one.reason(self.now), other.reason(self.now));
@@ -467,7 +481,7 @@ impl World {
     fn check(&self) {
         let mut known = BTreeSet::new();
         for (_, entry) in self.table.all() {
-            let name = entry.settings().name.as_str();
+            let name = &*entry.role().title();
             known.extend(entry.children().map(|child| child.pid));
             assert_eq!(entry.is_leaving(), !self.known.contains_key(name), "{name}");
             let total = self.totals.get(name).copied().unwrap_or_default();

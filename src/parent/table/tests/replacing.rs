@@ -276,7 +276,7 @@ fn what_a_build_does_not_understand_of_another_counts_as_changed_and_loses_no_ch
     let entry = replaced.get(A).unwrap();
     assert_eq!((entry.serving(), entry.snapshot().0.outcomes.replies), (Some(10), 5));
     let (removed, actions) = Table::inherit(reconcile(inherited, vec![], &build(2)), build(2), 3, None, now);
-    assert_eq!((actions.len(), removed.all().next().unwrap().1.settings().name.as_str()), (2, "h0"));
+    assert_eq!((actions.len(), removed.all().next().unwrap().1.name()), (2, "h0"));
 }
 
 #[test]
