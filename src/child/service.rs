@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::signals::{Caught, Signals};
 use crate::heritage::{HostRow, ToChild, ToParent};
@@ -108,7 +108,10 @@ impl<N: Fn() -> Snapshot> Control<N> {
                 let snapshot = Box::new(self.snapshot());
                 self.say(&ToParent::Snapshot { ask, snapshot }).await;
             }
-            ToChild::Hosts(rows) => self.order(Order::Hosts(rows)),
+            ToChild::Hosts(rows) => {
+                debug!("told how the hosts are: {}", serde_json::to_string(&rows).unwrap_or_default());
+                self.order(Order::Hosts(rows));
+            }
             ToChild::HandOver => {
                 info!("a successor is ready: handing over");
                 self.retiring = true;

@@ -23,9 +23,7 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
     let numbers = || Snapshot { reach: Reach::Up, ..Snapshot::default() };
     runtime.block_on(async {
         let control = tokio::spawn(service::serve(control, heritage.debug, numbers, orders));
-        while let Some(Order::Hosts(rows)) = obeyed.recv().await {
-            tracing::debug!("{} hosts", rows.len());
-        }
+        while let Some(Order::Hosts(_)) = obeyed.recv().await {}
         drop((obeyed, inheritance.listeners));
         control.await.map_err(io::Error::other)?
     })

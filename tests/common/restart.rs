@@ -91,7 +91,7 @@ impl Daemon {
         complaint
     }
 
-    /// Waits until every host is served by its newest child and all others are gone; the status then.
+    /// Waits until every host, and whatever else has a child, is served by its newest one and all others are gone; the status then.
     pub(crate) fn settle(&self) -> Value {
         wait_until("every host has one child, which serves", || {
             let status = self.place().try_status()?;
@@ -111,10 +111,11 @@ fn is_settled(parent: Process, status: &Value) -> bool {
         |host: &Value| host["pid"].is_number() && !["starting", "crashed", "hung"].iter().any(|s| host["state"] == *s);
     let restart = &status["restart"];
     let hosts = status["hosts"].as_array().expect("the status has hosts");
+    let services = status["services"].as_array().expect("the status has services");
     restart["asked"] == restart["ended"]
         && restart["replacing"] == 0
-        && hosts.iter().all(served)
-        && parent.children().len() == hosts.len()
+        && hosts.iter().chain(services).all(served)
+        && parent.children().len() == hosts.len() + services.len()
 }
 
 fn generation(status: &Value) -> u64 {
