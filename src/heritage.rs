@@ -60,12 +60,12 @@ pub struct Heritage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// To carry requests to a host. Boxed: it has far more settings than the others.
+    /// To carry requests to a host. Boxed, as the last one: they have far more settings than the registry.
     Host(Box<HostSettings>),
     /// To be the registry of names.
     Registry(RegistrySettings),
     /// To serve a name.
-    Serve(ServeSettings),
+    Serve(Box<ServeSettings>),
 }
 
 /// A role without its settings.
@@ -87,7 +87,7 @@ impl Settings {
     pub fn roles(&self) -> Vec<Role> {
         let hosts = self.hosts.iter().cloned().map(Box::new).map(Role::Host);
         let registry = self.registry.iter().cloned().map(Role::Registry);
-        hosts.chain(registry).chain(self.serves.iter().cloned().map(Role::Serve)).collect()
+        hosts.chain(registry).chain(self.serves.iter().cloned().map(Box::new).map(Role::Serve)).collect()
     }
 
     /// From now on there are these to be a child for, and no others.
@@ -99,7 +99,7 @@ impl Settings {
             match role {
                 Role::Host(host) => self.hosts.push(*host),
                 Role::Registry(registry) => self.registry = Some(registry),
-                Role::Serve(serve) => self.serves.push(serve),
+                Role::Serve(serve) => self.serves.push(*serve),
             }
         }
     }

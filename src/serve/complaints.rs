@@ -18,6 +18,9 @@ const LONGEST: usize = 1024;
 /// Bytes of complaints that are logged within [`WINDOW`].
 const MOST: usize = 16 * 1024;
 
+/// What a line costs besides its bytes: the time, the level, the names.
+const AROUND: usize = 80;
+
 /// See [`MOST`].
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -79,7 +82,7 @@ impl Lines {
             self.dropped += line.len();
             return None;
         }
-        self.logged += line.len() + 1;
+        self.logged += line.len() + AROUND;
         let text = printable(String::from_utf8_lossy(&line).trim_end());
         (!text.is_empty()).then_some(text)
     }

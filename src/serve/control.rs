@@ -25,7 +25,7 @@ pub(super) async fn obey(far: &Far, orders: &mut UnboundedReceiver<Order>) {
         }
     }
     far.enter(Stage::Retiring);
-    pending().await
+    pending::<()>().await;
 }
 
 /// Obeys signals, as long as it is asked to.

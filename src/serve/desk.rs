@@ -173,10 +173,10 @@ impl Desk {
         drop(waiting);
     }
 
-    /// What was started was of no use; nothing is started for a while.
-    pub(super) fn failed(&self, why: &str) {
+    /// What was started at `began` was of no use; nothing is started for a while.
+    pub(super) fn failed(&self, why: &str, began: Instant) {
         why.clone_into(&mut self.trouble.borrow_mut());
-        let pause = self.gate.borrow_mut().failed(Instant::now(), fastrand::f64());
+        let pause = self.gate.borrow_mut().failed(began, Instant::now(), fastrand::f64());
         warn!("handler {}: {why}; the next one starts in {}", self.handler.matches, Time(round(pause)));
         self.bell.notify_one();
     }

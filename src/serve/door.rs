@@ -171,12 +171,15 @@ pub async fn keep(far: Rc<Far>, mut door: Door, is_inherited: bool) -> io::Resul
             return Err(why);
         }
         warn!("the listener {} has died: {why}; it is opened again", far.settings().listen);
-        drop(door);
-        match open_again(&far).await {
-            Some(opened) => door = opened,
-            None => return Ok(()),
-        }
+        let Some(opened) = open_again(&far).await else { return Ok(()) };
+        let old = std::mem::replace(&mut door, opened);
+        spawn_local(empty(Rc::clone(&far), old, Rc::clone(&certified)));
     }
+}
+
+/// Accepts who had come to a listener before it was replaced.
+async fn empty(far: Rc<Far>, door: Door, certified: Rc<Certified>) {
+    while let Ok(Ok(())) = tokio::time::timeout(PAUSE, door.next(&far, &certified)).await {}
 }
 
 /// Tries until it is open; none if the far end retires meanwhile.

@@ -5,7 +5,7 @@
 //! it was given and has not sent goes to another one.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -26,6 +26,7 @@ const IDLE: Duration = Duration::from_secs(600);
 
 /// Opens a connection for a request, and serves on it.
 pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, opener: Rc<Opener>, first: Job) {
+    let began = Instant::now();
     let opened = tokio::select! {
         opened = opener.open() => opened.map_err(|error| format!("cannot connect to {error}")),
         () = at(Some(first.deadline)) => Err("no connection in time".to_owned()),
@@ -33,7 +34,7 @@ pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, opener: Rc<O
     match opened {
         Ok(stream) => Connection::new(far, desk, stream).serve_all(first).await,
         Err(why) => {
-            desk.failed(&why);
+            desk.failed(&why, began);
             first.answer(Err(Failure::Handler(why)));
         }
     }

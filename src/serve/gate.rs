@@ -49,6 +49,7 @@ pub struct Gate {
     queue: usize,
     waiting: BTreeSet<u64>,
     failures: u32,
+    failed_at: Option<Instant>,
     not_before: Option<Instant>,
 }
 
@@ -57,7 +58,17 @@ impl Gate {
     #[must_use]
     pub fn new(places: u32, queue: u32) -> Self {
         let (resting, waiting) = (Vec::new(), BTreeSet::new());
-        Self { places, taken: 0, resting, nearly: 0, queue: queue as usize, waiting, failures: 0, not_before: None }
+        Self {
+            places,
+            taken: 0,
+            resting,
+            nearly: 0,
+            queue: queue as usize,
+            waiting,
+            failures: 0,
+            failed_at: None,
+            not_before: None,
+        }
     }
 
     /// A request comes. Tickets are numbered in the order of their arrival.
@@ -124,17 +135,21 @@ impl Gate {
         self.taken = self.taken.saturating_sub(1);
     }
 
-    /// What was started has failed before it was of any use. `jitter` is from 0.0 to 1.0. Says how long the pause is.
-    pub fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let pause = pause(self.failures, jitter);
-        self.not_before = Some(now + pause);
-        pause
+    /// What was started at `began` has failed before it was of any use. `jitter` is from 0.0 to 1.0. Says how long the
+    /// pause is. Those that were started before the last failure tell nothing new.
+    pub fn failed(&mut self, began: Instant, now: Instant, jitter: f64) -> Duration {
+        if self.failed_at.is_none_or(|at| at < began) {
+            self.failures = self.failures.saturating_add(1);
+            self.failed_at = Some(now);
+            self.not_before = Some(now + pause(self.failures, jitter));
+        }
+        self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
     /// Something that was started has been of use.
     pub fn proven(&mut self) {
         self.failures = 0;
+        self.failed_at = None;
         self.not_before = None;
     }
 
@@ -221,7 +236,7 @@ mod tests {
     fn after_a_failed_start_the_next_one_waits_for_the_pause() {
         let (mut gate, now) = (Gate::new(1, 9), Instant::now());
         gate.ask(1, now);
-        let pause = gate.failed(now, 0.0);
+        let pause = gate.failed(now, now, 0.0);
         gate.leaves();
         assert_eq!(gate.ask(2, now), Asked::Waits);
         assert_eq!((gate.next(now), gate.alarm()), (None, Some(now + pause)));
@@ -233,13 +248,22 @@ mod tests {
         let (mut gate, mut now) = (Gate::new(1, 9), Instant::now());
         for ticket in 0..u64::from(HOPELESS) {
             assert_eq!(gate.ask(ticket, now), Asked::Given(Given::Start));
-            let pause = gate.failed(now, 0.0);
+            let pause = gate.failed(now, now, 0.0);
             gate.leaves();
             now += if ticket + 1 < u64::from(HOPELESS) { pause } else { Duration::ZERO };
         }
         assert!(matches!(gate.ask(9, now), Asked::Hopeless(_)));
         gate.proven();
         assert_eq!(gate.ask(10, now), Asked::Given(Given::Start));
+    }
+
+    #[test]
+    fn many_that_fail_at_once_have_failed_once() {
+        let (mut gate, now) = (Gate::new(9, 9), Instant::now());
+        let later = now + Duration::from_millis(10);
+        let pauses: Vec<_> = (0..9).map(|_| gate.failed(now, later, 0.0)).collect();
+        assert!(pauses.iter().all(|pause| *pause == pauses[0]), "{pauses:?}");
+        assert!(gate.failed(later + pauses[0], later + pauses[0], 0.0) > pauses[0]);
     }
 
     #[derive(Debug, Clone)]
@@ -291,7 +315,7 @@ mod tests {
                         gate.is_done();
                     },
                     Step::Leave => if at_work.pop().is_some() { gate.leaves() },
-                    Step::Fail => if at_work.pop().is_some() { gate.failed(now, 0.5); gate.leaves() },
+                    Step::Fail => if at_work.pop().is_some() { gate.failed(now, now, 0.5); gate.leaves() },
                     Step::Pass => now += Duration::from_secs(61),
                 }
                 while let Some((ticket, given)) = gate.next(now) {

@@ -75,7 +75,7 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
     let Role::Serve(settings) = heritage.role else { return Err(ServeError::NoListener) };
     let listener = inheritance.listeners.into_iter().next().ok_or(ServeError::NoListener)?;
     let (listener, parent) = (Some(listener.into()), Some((control, heritage.debug)));
-    serve(settings, Place { listener, parent, registry: heritage.registry, drain: heritage.drain })
+    serve(*settings, Place { listener, parent, registry: heritage.registry, drain: heritage.drain })
 }
 
 /// Serves alone. `registry`: the registry's socket.

@@ -57,6 +57,11 @@ impl Process {
         self.reaper.signal(self.leader, signal);
     }
 
+    /// Whether it waits for something.
+    pub(super) fn is_asleep(&self) -> bool {
+        program::is_asleep(self.leader)
+    }
+
     /// Does what is due, apart from answering.
     pub(super) fn suffer(&self, due: Due) {
         match due {

@@ -4,9 +4,10 @@
 //! Promised: who is not wholly in step (says more than it was asked for, says nothing, is late) is never asked again; what
 //! it was given and has not begun goes to another one; its place is free when it is gone, with all of its group.
 //!
-//! After a reply it rests for [`REST`] before it is asked again. A second reply that comes within this time is noticed,
-//! and cannot be taken for the reply to the next request.
+//! After a reply it rests until it sleeps, at least for [`REST`] and at most for [`LONGEST_REST`], before it is asked
+//! again. A second reply that it is about to give is noticed, and cannot be taken for the reply to the next request.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ use super::wire::Failure;
 /// See the head of this file.
 pub(super) const REST: Duration = Duration::from_millis(1);
 
+/// See the head of this file. A worker that never sleeps is trusted after so long.
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
 /// How long the exit status of a worker is waited for that has closed its output.
 const STATUS: Duration = Duration::from_millis(100);
 
@@ -34,7 +38,7 @@ pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, command: Vec
     match far.start(&command) {
         Ok(process) => Worker::new(far, desk, process).live_and_die(first).await,
         Err(why) => {
-            desk.failed(&why);
+            desk.failed(&why, Instant::now());
             first.answer(Err(Failure::Handler(why)));
         }
     }
@@ -48,6 +52,7 @@ struct Worker {
     life: Life,
     number: u64,
     jobs: UnboundedReceiver<Job>,
+    began: Instant,
     served: u32,
 }
 
@@ -58,15 +63,15 @@ enum Parting {
     Kind,
     /// It is out of step, or late.
     Forced(String),
-    /// It is of no use: it has ended or said something wrong.
-    Useless(String),
+    /// It has ended.
+    Ended(String),
 }
 
 impl Worker {
     fn new(far: Rc<Far>, desk: Rc<Desk>, process: Process) -> Self {
         let (number, jobs) = desk.hire();
         let life = Life::new(desk.handler.limits.grace);
-        Self { far, desk, process, life, number, jobs, served: 0 }
+        Self { far, desk, process, life, number, jobs, began: Instant::now(), served: 0 }
     }
 
     async fn live_and_die(mut self, first: Job) {
@@ -82,8 +87,9 @@ impl Worker {
 
     fn part(&mut self, parting: &Parting) {
         match parting {
-            Parting::Useless(why) if self.served == 0 => self.desk.failed(why),
-            Parting::Useless(why) | Parting::Forced(why) => {
+            // It may be that none of its kind can live: the next one is not started at once.
+            Parting::Ended(why) if self.served == 0 => self.desk.failed(why, self.began),
+            Parting::Ended(why) | Parting::Forced(why) => {
                 warn!("a worker of handler {} is replaced: {why}", self.desk.handler.matches);
             }
             Parting::Kind => return debug!("a worker goes after {} requests", self.served),
@@ -130,7 +136,7 @@ impl Worker {
                 Ok(1..) => Parting::Forced("it spoke unasked".to_owned()),
                 _ => Parting::Forced("it closed its output".to_owned()),
             }),
-            exit = end.wait() => Err(Parting::Useless(exit.to_string())),
+            exit = end.wait() => Err(Parting::Ended(exit.to_string())),
             job = self.jobs.recv() => job.ok_or(Parting::Kind),
         }
     }
@@ -161,31 +167,55 @@ impl Worker {
                 owed.answer(Ok(reply));
                 Ok(())
             }
-            Err(broken) => {
-                let why = self.reason(&broken).await;
+            Err(Broken::Closed) => {
+                let parting = self.without_reply().await;
+                let (Parting::Ended(why) | Parting::Forced(why)) = &parting else { return Err(parting) };
                 owed.answer(Err(Failure::Handler(why.clone())));
-                Err(Parting::Useless(why))
+                Err(parting)
+            }
+            Err(broken) => {
+                // It lives, and speaks, though not as it should.
+                self.desk.proven();
+                owed.answer(Err(Failure::Handler(broken.to_string())));
+                Err(Parting::Forced(broken.to_string()))
             }
         }
     }
 
-    /// Why there is no reply, with the exit status if it has ended.
-    async fn reason(&mut self, broken: &Broken) -> String {
+    /// It has closed its output: has it ended?
+    async fn without_reply(&mut self) -> Parting {
         match tokio::time::timeout(STATUS, self.process.end.wait()).await {
-            Ok(exit) if *broken == Broken::Closed => format!("{exit}, without a reply"),
-            _ => broken.to_string(),
+            Ok(exit) => Parting::Ended(format!("{exit}, without a reply")),
+            Err(_) => Parting::Forced(Broken::Closed.to_string()),
         }
     }
 
     async fn rest(&mut self) -> Result<(), Parting> {
-        let mut unasked = [0];
-        tokio::select! {
-            count = self.process.output.read(&mut unasked) => match count {
-                Ok(1..) => Err(Parting::Forced("it gave more than one reply".to_owned())),
-                _ => Err(Parting::Kind),
-            },
-            () = tokio::time::sleep(REST) => Ok(()),
+        let (began, mut unasked) = (Instant::now(), [0]);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.process.output.read(&mut unasked) => return Err(match count {
+                    Ok(1..) => Parting::Forced("it gave more than one reply".to_owned()),
+                    _ => Parting::Kind,
+                }),
+                () = tokio::time::sleep(REST) => {}
+            }
+            if began.elapsed() >= LONGEST_REST {
+                return Ok(());
+            }
+            // What it has written before it fell asleep is there to be read.
+            if self.process.is_asleep() && self.has_said_nothing() {
+                return Ok(());
+            }
         }
+    }
+
+    /// Whether nothing is there to be read. What is there is nobody's, and left there.
+    fn has_said_nothing(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut asked = [PollFd::new(self.process.output.as_fd(), PollFlags::POLLIN)];
+        poll(&mut asked, PollTimeout::ZERO) == Ok(0)
     }
 
     fn must_end(&mut self) {

@@ -84,6 +84,14 @@ pub fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
+/// Whether a process does nothing at the moment, as the kernel sees it; false if it has ended.
+#[must_use]
+pub fn is_asleep(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The state stands behind the name, which stands in parentheses (proc_pid_stat(5)).
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+}
+
 /// The children of this process, as the kernel lists them: one that ends meanwhile may hide another.
 #[must_use]
 pub fn children() -> Vec<Pid> {
