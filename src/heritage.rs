@@ -141,6 +141,7 @@ impl Role {
         match self {
             Self::Host(host) => match host.address {
                 Address::Tcp { .. } | Address::Unix { .. } => false,
+                Address::Name { .. } => true,
             },
             Self::Registry(_) => false,
             Self::Serve(_) => true,

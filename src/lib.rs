@@ -23,7 +23,7 @@
 //!
 //! What must not be lost waits in the [`spool`], one store per host.
 //!
-//! Children have other roles besides: one is the `registry` of names, and one for each `[serve.NAME]` is the far end of
+//! Children have other roles besides: one is the [`registry`] of names, and one for each `[serve.NAME]` is the far end of
 //! other machines' hosts (`serve`). The parent treats them all alike.
 //!
 //! Pure rooms ([`work`], [`dialect`], `parent::table`, the slots and the backoff of [`pool`]) take the time as an
@@ -39,7 +39,7 @@ pub mod heritage;
 pub mod logging;
 pub mod parent;
 pub mod pool;
-pub(crate) mod registry;
+pub mod registry;
 pub mod requester;
 pub mod serve;
 pub mod snapshot;

@@ -24,7 +24,7 @@ use super::worker::Worker;
 use super::{ChildError, control, ending, share};
 use crate::config::HostSettings;
 use crate::heritage::Heritage;
-use crate::pool::connect;
+use crate::pool::{connect, named};
 use crate::requester::listener::{self, Inherited, Listener};
 use crate::spool::keeper::Tool;
 use crate::system::limits::open_files;
@@ -117,6 +117,8 @@ struct Seat {
     host: HostSettings,
     /// Where the store is: one worker alone has it.
     spool: Option<PathBuf>,
+    /// Where names are looked up.
+    registry: Option<PathBuf>,
     drain: Duration,
     inheritance: Inheritance,
     orders: UnboundedReceiver<Order>,
@@ -139,6 +141,7 @@ impl Seat {
         let has_store = index == 0;
         Ok(Self {
             spool: heritage.spool.clone().filter(|_| has_store),
+            registry: heritage.registry.clone(),
             index: index as usize,
             host: share::of(host, index),
             drain: heritage.drain,
@@ -170,7 +173,8 @@ impl Seat {
 
     async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
         let spooler = self.spool.map(|dir| Spooler::new(dir, &self.host, self.drain));
-        let worker = Rc::new(Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports));
+        let worker = Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports);
+        let worker = Rc::new(worker.with_registry(self.registry));
         begin(&worker, spooler, self.inheritance, self.to_store).map_err(ChildError::Listener)?;
         let arrivals = self.deferred.map(|deferred| {
             // Begins at once, and is waited for at the end.
@@ -240,6 +244,7 @@ fn begin(
     drop(to_store);
     tokio::task::spawn_local(connect::serve(Rc::clone(worker)));
     tokio::task::spawn_local(connect::serve_sessions(Rc::clone(worker)));
+    tokio::task::spawn_local(named::watch(Rc::clone(worker)));
     tokio::task::spawn_local(expire(Rc::clone(worker)));
     Ok(())
 }

@@ -168,3 +168,55 @@ impl<N: Fn() -> Snapshot> Control<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// Has a room served whose parent says `words` and then leaves; what the room is ordered, and what the parent heard.
+    fn served(words: &[ToChild]) -> (Vec<Order>, Vec<ToParent>) {
+        let (mut parent, child) = UnixStream::pair().unwrap();
+        for word in words {
+            parent.write_all(format!("{}\n", serde_json::to_string(word).unwrap()).as_bytes()).unwrap();
+        }
+        parent.shutdown(std::net::Shutdown::Write).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let obeyed = runtime.block_on(async {
+            let (orders, mut room) = unbounded_channel();
+            let numbers = || Snapshot { requesters: 3, ..Snapshot::default() };
+            let control = tokio::spawn(serve(child, false, numbers, orders));
+            let mut obeyed = Vec::new();
+            while !matches!(obeyed.last(), Some(Order::Retire(_))) {
+                obeyed.push(room.recv().await.unwrap());
+            }
+            drop(room);
+            control.await.unwrap().unwrap();
+            obeyed
+        });
+        let heard = BufReader::new(parent).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        (obeyed, heard.collect())
+    }
+
+    #[test]
+    fn the_parent_is_answered_and_when_it_is_gone_the_room_retires() {
+        let (obeyed, heard) = served(&[ToChild::Snapshot { ask: 7 }, ToChild::HandOver, ToChild::Snapshot { ask: 8 }]);
+        assert_eq!(obeyed, [Order::HandOver, Order::Retire("the parent is gone")]);
+        let told = |ask, retiring| {
+            let of = |each: &ToParent| matches!(each, ToParent::Snapshot { ask: at, snapshot } if *at == ask && snapshot.requesters == 3 && snapshot.retiring == retiring);
+            heard.iter().filter(|each| of(each)).count()
+        };
+        assert_eq!(heard[0], ToParent::Ready);
+        assert_eq!((heard.len(), told(7, false), told(8, true)), (3, 1, 1), "{heard:?}");
+    }
+
+    #[test]
+    fn the_room_is_told_of_the_hosts_and_what_only_a_host_has_changes_nothing() {
+        let (obeyed, heard) = served(&[ToChild::Probe, ToChild::Hosts(Vec::new())]);
+        assert_eq!(obeyed, [Order::Hosts(Vec::new()), Order::Retire("the parent is gone")]);
+        assert_eq!(heard, [ToParent::Ready], "nobody would read a farewell");
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -69,7 +70,7 @@ impl Worker {
     pub fn new(index: usize, dispatch: Dispatch, reports: UnboundedSender<Report>) -> Self {
         Self {
             index,
-            opener: Opener::new(dispatch.host()),
+            opener: Opener::new(dispatch.host(), None),
             dispatch: RefCell::new(dispatch),
             scratch: RefCell::default(),
             requesters: RefCell::default(),
@@ -81,6 +82,13 @@ impl Worker {
             spooler: OnceCell::new(),
             reports,
         }
+    }
+
+    /// Lets names be looked up at this socket of the registry.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Option<PathBuf>) -> Self {
+        self.opener = self.look(|dispatch| Opener::new(dispatch.host(), registry));
+        self
     }
 
     /// Opens connections to the host.

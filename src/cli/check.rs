@@ -109,7 +109,7 @@ mod tests {
         hosts.tab:1:7: `127.0.0.1` is no address: its port is missing
           cache 127.0.0.1 resp
                 ^~~~~~~~~
-          = help: an address is host:port, [IPv6]:port or unix:/path
+          = help: an address is host:port, [IPv6]:port, unix:/path or @name
 
         hosts.tab:2:7: there is no dialect `lime`
           x a:1 lime

@@ -120,7 +120,7 @@ fn picture(c: char) -> char {
 }
 
 /// A word of the file as messages repeat it: in backticks, printable, not endless.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let shown: String = word.chars().take(WORD).map(picture).collect();
     let tail = if word.chars().count() > WORD { "…" } else { "" };
     format!("`{shown}{tail}`")

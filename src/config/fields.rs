@@ -18,7 +18,7 @@ use crate::dialect::Dialect;
 /// Most bytes of a UNIX socket's path: `sun_path` has 108, the last one is 0 (unix(7)).
 pub(super) const SOCKET_PATH_MAX: usize = 107;
 
-const ADDRESS_HELP: &str = "an address is host:port, [IPv6]:port or unix:/path";
+const ADDRESS_HELP: &str = "an address is host:port, [IPv6]:port, unix:/path or @name";
 const DIALECTS: [(&str, Dialect); 4] =
     [("line", Dialect::Line), ("len32", Dialect::Len32), ("resp", Dialect::Resp), ("memcache", Dialect::Memcache)];
 const LATER_DIALECTS: [&str; 1] = ["http"];
@@ -61,14 +61,18 @@ fn check_form(word: &str, what: &str) -> Result<(), Wrong> {
 
 /// Reads the address of a host.
 pub(super) fn address(word: &str) -> Result<Address, Wrong> {
-    if word.starts_with('@') {
-        let what = format!("{} is a name of the registry, which is not in this version", quoted(word));
-        return Err(Wrong::new(what, ADDRESS_HELP));
+    if let Some(name) = word.strip_prefix('@') {
+        return registered(word, name);
     }
     match word.strip_prefix("unix:") {
         Some(path) => unix(word, path),
         None => tcp(word),
     }
+}
+
+/// Reads the address of a host for those outside of the configuration; else says what is wrong with it.
+pub(crate) fn read_address(word: &str) -> Result<Address, String> {
+    address(word).map_err(|wrong| wrong.what)
 }
 
 /// Reads the path of a socket that is to be made: why it is none completes "cannot be `x`: …".
@@ -87,6 +91,15 @@ pub(super) fn socket_path(path: &str) -> Result<PathBuf, String> {
 pub(super) fn socket_address(word: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = word.parse().map_err(|_| "it is no IP address with a port")?;
     if address.port() == 0 { Err("its port is 0".to_owned()) } else { Ok(address) }
+}
+
+/// A name of the registry.
+fn registered(word: &str, name: &str) -> Result<Address, Wrong> {
+    if crate::registry::grammar::is_name(name) {
+        return Ok(Address::Name { name: name.to_owned() });
+    }
+    let help = format!("{NAME_HELP}; it does not end in `.deferred`");
+    Err(Wrong::new(format!("{} is no address: no name stands behind its `@`", quoted(word)), help))
 }
 
 fn unix(word: &str, path: &str) -> Result<Address, Wrong> {

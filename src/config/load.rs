@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::complaint::{Complaint, ConfigError};
 use super::hosts_tab;
-use super::settings::{DaemonSettings, Settings};
+use super::settings::{Address, DaemonSettings, HostSettings, Settings};
 use super::source::Source;
 use super::tieline_toml::{self, Reading};
 use super::toml_values::normalized;
@@ -68,13 +68,24 @@ fn load_file(given: &Path) -> Result<Settings, ConfigError> {
         complaints.extend(found);
         Vec::new()
     });
+    if reading.registry.is_none() {
+        complaints.extend(hosts.iter().filter_map(|host| in_no_registry(host, &reading.daemon.hosts_tab, &file)));
+    }
     ConfigError::unless_empty(complaints)?;
     let Reading { daemon, log, drain, registry, serves, .. } = reading;
     Ok(Settings { file, daemon, log, drain, hosts, registry, serves })
 }
 
+/// What is wrong with a host that is to be looked up where there is no registry.
+fn in_no_registry(host: &HostSettings, hosts_tab: &Path, file: &Path) -> Option<Complaint> {
+    let Address::Name { .. } = &host.address else { return None };
+    let what = format!("the host {} is to be looked up as {}, and there is no registry", host.name, host.address);
+    let help = format!("write its address, or remove `enabled = false` from [registry] in {}", file.display());
+    Some(Complaint::about(hosts_tab, what, help))
+}
+
 /// The table of hosts, or the complaints about it.
-fn read_table(file: &Path, reading: &Reading) -> Result<Vec<super::HostSettings>, Vec<Complaint>> {
+fn read_table(file: &Path, reading: &Reading) -> Result<Vec<HostSettings>, Vec<Complaint>> {
     let path = &reading.daemon.hosts_tab;
     let bytes = match read_file(path) {
         Ok(bytes) => bytes,

@@ -50,7 +50,8 @@ fn tls(host: &HostSettings, sni_is_given: bool) -> Result<(), Wrong> {
             let help = "add `sni=` and the name that the host's certificate has";
             Err(Wrong::new("no certificate can have the name in this address", help))
         }
-        Address::Tcp { .. } => Ok(()),
+        // Of an instance without a name in its address it is said when it is met.
+        Address::Tcp { .. } | Address::Name { .. } => Ok(()),
     }
 }
 

@@ -42,9 +42,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use complaint::printable;
 pub use complaint::{Complaint, ConfigError};
-pub(crate) use fields::certified_name;
+pub(crate) use complaint::{printable, quoted};
+pub(crate) use fields::{certified_name, read_address};
 pub use files::Warning;
 pub use hosts_tab::{parse_hosts_tab, show_host};
 pub use load::{load, load_places};
@@ -54,3 +54,4 @@ pub use serve::{Listen, ServeSettings};
 pub use settings::{
     Address, Allowed, DaemonSettings, HostSettings, LogFormat, LogLevel, LogSettings, Settings, Start, millis,
 };
+pub(crate) use units::{read_duration, show_duration};

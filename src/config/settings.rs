@@ -328,6 +328,11 @@ pub enum Address {
         /// An absolute path.
         path: PathBuf,
     },
+    /// `@NAME`: wherever the registry knows instances of this name at the moment of connecting.
+    Name {
+        /// The name, without the `@`.
+        name: String,
+    },
 }
 
 impl fmt::Display for Address {
@@ -337,6 +342,7 @@ impl fmt::Display for Address {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix { path } => write!(f, "unix:{}", path.display()),
+            Self::Name { name } => write!(f, "@{name}"),
         }
     }
 }

@@ -43,6 +43,11 @@ pub(super) fn duration(word: &str) -> Result<Duration, Reason> {
     scaled(number, unit, &TIMES).map(Duration::from_millis)
 }
 
+/// Reads a duration for those outside of the configuration; what is wrong with it completes "is no duration: …".
+pub(crate) fn read_duration(word: &str) -> Result<Duration, &'static str> {
+    duration(word).map_err(|reason| reason.0)
+}
+
 /// Reads a size in bytes.
 pub(super) fn size(word: &str) -> Result<u64, Reason> {
     let (number, unit) = split(word)?;
@@ -66,7 +71,7 @@ fn scaled(number: u64, unit: &str, units: &[(&str, u64)]) -> Result<u64, Reason>
 }
 
 /// Writes a duration of whole milliseconds with the largest unit that leaves no rest.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     show(millis, &TIMES).unwrap_or_else(|| "0s".to_owned())
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
+use super::open::Opened;
 use super::{Standing, connection};
 use crate::child::dispatch::Dispatch;
 use crate::child::worker::Worker;
@@ -27,11 +28,11 @@ async fn attempt(worker: &Rc<Worker>) {
     worker.with(Dispatch::attempt_begins);
     let was = worker.look(|dispatch| dispatch.reach().standing());
     match worker.opener().open().await {
-        Ok(stream) => {
+        Ok(opened) => {
             if was != Standing::Up {
-                info!("connected to {}", worker.look(|dispatch| dispatch.host().address.clone()));
+                info!("connected to {}", place(worker, &opened));
             }
-            connection::start(worker, stream);
+            connection::start(worker, opened);
         }
         Err(error) => {
             worker.with(|dispatch| dispatch.attempt_failed(&error.to_string(), Instant::now()));
@@ -49,6 +50,12 @@ async fn attempt(worker: &Rc<Worker>) {
     }
 }
 
+/// Where a connection leads, for people.
+fn place(worker: &Worker, opened: &Opened) -> String {
+    let address = worker.look(|dispatch| dispatch.host().address.to_string());
+    opened.instance.as_ref().map_or(address.clone(), |instance| format!("{address} at {instance}"))
+}
+
 /// Opens connections for sessions whenever a requester waits for one: as many at once as wait. Never ends.
 pub async fn serve_sessions(worker: Rc<Worker>) {
     loop {
@@ -61,7 +68,7 @@ pub async fn serve_sessions(worker: Rc<Worker>) {
 
 async fn open_for_session(worker: Rc<Worker>, attempt: u64) {
     match worker.opener().open().await {
-        Ok(stream) => connection::start_own(&worker, stream, attempt),
+        Ok(opened) => connection::start_own(&worker, opened, attempt),
         Err(error) => {
             warn!("cannot connect to {error}; the requester that wanted a session is answered so");
             worker.with(|dispatch| dispatch.opening_failed(attempt, &error.to_string(), Instant::now()));

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
-use super::open::plain;
+use super::open::{Opened, plain};
 use crate::child::dispatch::{Cost, Dispatch};
 use crate::child::handing::Berth;
 use crate::child::worker::Worker;
@@ -23,15 +23,15 @@ use crate::system::stream::{ReadHalf, Stream, WriteHalf};
 use crate::work::ConnectionId;
 
 /// Serves a connection that was just opened.
-pub fn start(worker: &Rc<Worker>, stream: Stream) {
+pub fn start(worker: &Rc<Worker>, opened: Opened) {
     let connection = worker.with(|dispatch| dispatch.opened(Instant::now()));
-    serve(worker, connection, stream);
+    serve(worker, connection, opened);
 }
 
 /// Serves a connection that was opened for a session, by this attempt.
-pub fn start_own(worker: &Rc<Worker>, stream: Stream, attempt: u64) {
+pub fn start_own(worker: &Rc<Worker>, opened: Opened, attempt: u64) {
     let connection = worker.with(|dispatch| dispatch.opened_own(attempt, Instant::now()));
-    serve(worker, connection, stream);
+    serve(worker, connection, opened);
 }
 
 /// Serves a connection that a predecessor has handed over, if it leads to where this host is, was opened as this host's
@@ -46,12 +46,15 @@ pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[
         );
     }
     match worker.with(|dispatch| dispatch.adopted(proven, Instant::now())) {
-        Some(connection) => serve(worker, connection, stream),
+        // Which instance of a name it leads to is not told.
+        Some(connection) => serve(worker, connection, Opened { stream, instance: None }),
         None => debug!("a connection that was handed over is not needed; closed"),
     }
 }
 
-fn serve(worker: &Rc<Worker>, connection: ConnectionId, stream: Stream) {
+fn serve(worker: &Rc<Worker>, connection: ConnectionId, opened: Opened) {
+    let Opened { stream, instance } = opened;
+    worker.opener().numbered(connection, instance);
     let (read, write) = stream.into_split();
     let (worker, write) = (Rc::clone(worker), Some(write));
     tokio::task::spawn_local(Exchange { worker, connection, read, write, berth: Berth::default() });

@@ -1,12 +1,13 @@
 //! The pool: who may open a connection, which connection takes a transaction, and what a connection still owes.
 //!
 //! Enters: requests' bytes, what was written and read, and the time. Leaves: the same bytes towards the host, and
-//! where each reply belongs. [`Reach`], [`Outgoing`], [`Slot`] and [`Own`] are pure; [`connect`], [`open`] with [`tls`] and
-//! [`greet`], and [`connection`] have the sockets.
+//! where each reply belongs. [`Reach`], [`Outgoing`], [`Slot`] and [`Own`] are pure; [`connect`], [`open`] with [`tls`],
+//! [`greet`] and [`named`], and [`connection`] have the sockets.
 
 pub mod connect;
 pub mod connection;
 pub mod greet;
+pub mod named;
 pub mod open;
 mod outgoing;
 mod own;

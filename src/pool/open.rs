@@ -2,21 +2,23 @@
 //!
 //! Enters: a host's options. Leaves: a [`Stream`] that is ready for requests, or why there is none. Promised: the name is
 //! resolved anew each time, and files that have changed are read again; all of it together takes at most
-//! `connect_timeout`.
+//! `connect_timeout`. Of a name of the registry ([`super::named`]) the next instance is tried when one cannot be reached.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use super::greet::{GreetFailure, GreetRoom, Plan, greet};
+use super::named::Named;
 use super::tls::{self, TlsFailure, TlsRoom};
 use crate::config::{Address, HostSettings};
 use crate::system::stream::Stream;
+use crate::work::ConnectionId;
 
 /// A silent connection is probed by TCP after this long (seconds), so that firewalls on the way do not forget it and a
 /// host that has vanished is noticed.
@@ -46,6 +48,33 @@ pub enum ConnectError {
         at: String,
         /// What the system said.
         error: io::Error,
+    },
+    /// Nobody is registered under the name that the address is.
+    #[error(
+        "@{name}: nobody is registered under this name; start what registers it, or register an address with `tieline \
+         register {name} ADDRESS`"
+    )]
+    Nobody {
+        /// The name, without its `@`.
+        name: String,
+    },
+    /// The registry cannot be asked where the name is, and it was not known before.
+    #[error("@{name}: the registry cannot be asked ({why}), and nothing is known from before; see `tieline status`")]
+    Registry {
+        /// The name, without its `@`.
+        name: String,
+        /// What happened.
+        why: String,
+    },
+    /// No instance of the name could be connected to.
+    #[error("@{name}: none of {count} instances; the last one, {error}")]
+    Instances {
+        /// The name, without its `@`.
+        name: String,
+        /// How many were tried.
+        count: usize,
+        /// Why the last one failed.
+        error: Box<ConnectError>,
     },
     /// It took longer than `connect_timeout`.
     #[error("{address}: {stage} within {} ms", patience.as_millis())]
@@ -119,11 +148,22 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
+/// A connection that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The way to the host.
+    pub stream: Stream,
+    /// Which instance of its name it leads to, if its address is a name.
+    pub instance: Option<Address>,
+}
+
 /// Opens connections to one host, and remembers what helps to open the next: TLS sessions, and what was read from files.
 pub struct Opener {
     host: HostSettings,
     tls: RefCell<TlsRoom>,
     greet: RefCell<GreetRoom>,
+    /// Where the host is, if its address is a name.
+    named: Option<Named>,
 }
 
 impl fmt::Debug for Opener {
@@ -133,45 +173,100 @@ impl fmt::Debug for Opener {
 }
 
 impl Opener {
-    /// For one host.
+    /// For one host. `registry` is the socket at which names are looked up.
     #[must_use]
-    pub fn new(host: &HostSettings) -> Self {
-        Self { host: host.clone(), tls: RefCell::default(), greet: RefCell::default() }
+    pub fn new(host: &HostSettings, registry: Option<PathBuf>) -> Self {
+        let named = match &host.address {
+            Address::Name { name } => Some(Named::new(name, registry)),
+            Address::Tcp { .. } | Address::Unix { .. } => None,
+        };
+        Self { host: host.clone(), tls: RefCell::default(), greet: RefCell::default(), named }
+    }
+
+    /// Where the host is, if its address is a name.
+    #[must_use]
+    pub fn named(&self) -> Option<&Named> {
+        self.named.as_ref()
+    }
+
+    /// A connection has this number from now on.
+    pub(super) fn numbered(&self, connection: ConnectionId, instance: Option<Address>) {
+        if let Some(named) = &self.named {
+            named.leads(connection, instance);
+        }
     }
 
     /// Opens a connection that is ready for requests.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn open(&self) -> Result<Stream, ConnectError> {
+    pub async fn open(&self) -> Result<Opened, ConnectError> {
         let (stage, patience) = (Cell::new(Stage::Connect), self.host.connect_timeout);
         let opened = tokio::time::timeout(patience, self.all_stages(&stage)).await;
         let late = |_| Err(ConnectError::Timeout { address: self.address(), stage: stage.get(), patience });
         opened.unwrap_or_else(late)
     }
 
-    async fn all_stages(&self, stage: &Cell<Stage>) -> Result<Stream, ConnectError> {
+    async fn all_stages(&self, stage: &Cell<Stage>) -> Result<Opened, ConnectError> {
         let files = |what| ConnectError::Files { address: self.address(), what };
         // Before the host is troubled.
         let plan = self.greet.borrow_mut().plan(&self.host).map_err(files)?;
-        let mut stream = match &self.host.address {
-            Address::Tcp { host, port } if self.host.tls => self.open_tls(host, *port, stage).await?,
-            Address::Tcp { host, port } => Stream::Tcp(open_tcp(host, *port).await?),
-            Address::Unix { path } => open_unix(path).await?,
+        let mut opened = match &self.named {
+            Some(named) => self.first_of(named, stage).await?,
+            None => Opened { stream: self.open_at(&self.host.address, stage).await?, instance: None },
         };
         stage.set(Stage::Greet);
-        self.greet_with(&plan, &mut stream).await?;
-        Ok(stream)
+        self.greet_with(&plan, &mut opened.stream).await?;
+        Ok(opened)
     }
 
-    async fn open_tls(&self, host: &str, port: u16, stage: &Cell<Stage>) -> Result<Stream, ConnectError> {
-        let files = |what| ConnectError::Files { address: self.address(), what };
+    /// The first instance of the name that can be connected to. Each has its share of the time.
+    async fn first_of(&self, named: &Named, stage: &Cell<Stage>) -> Result<Opened, ConnectError> {
+        let (began, instances) = (Instant::now(), named.addresses().await?);
+        let (count, mut last) = (instances.len(), None);
+        for (tried, instance) in instances.into_iter().enumerate() {
+            stage.set(Stage::Connect);
+            let left = self.host.connect_timeout.saturating_sub(began.elapsed());
+            let patience = left / u32::try_from(count - tried).unwrap_or(u32::MAX);
+            match tokio::time::timeout(patience, self.open_at(&instance, stage)).await {
+                Ok(Ok(stream)) => return Ok(Opened { stream, instance: Some(instance) }),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => last = Some(ConnectError::Timeout { address: instance, stage: stage.get(), patience }),
+            }
+        }
+        let name = match &self.host.address {
+            Address::Name { name } => name.clone(),
+            Address::Tcp { .. } | Address::Unix { .. } => String::new(),
+        };
+        Err(match last {
+            Some(error) => ConnectError::Instances { name, count, error: Box::new(error) },
+            None => ConnectError::Nobody { name },
+        })
+    }
+
+    /// Connects to one address.
+    async fn open_at(&self, at: &Address, stage: &Cell<Stage>) -> Result<Stream, ConnectError> {
+        match at {
+            Address::Tcp { host, port } if self.host.tls => self.open_tls(at, host, *port, stage).await,
+            Address::Tcp { host, port } => open_tcp(host, *port).await.map(Stream::Tcp),
+            Address::Unix { .. } if self.host.tls => {
+                let what = "this instance is a UNIX socket, and the host has `tls`; register it with tcp:".to_owned();
+                Err(ConnectError::Files { address: at.clone(), what })
+            }
+            Address::Unix { path } => open_unix(path).await,
+            // Of these there are no instances.
+            Address::Name { name } => Err(ConnectError::Nobody { name: name.clone() }),
+        }
+    }
+
+    async fn open_tls(&self, at: &Address, host: &str, port: u16, stage: &Cell<Stage>) -> Result<Stream, ConnectError> {
+        let files = |what| ConnectError::Files { address: at.clone(), what };
         let credentials = self.tls.borrow_mut().credentials(&self.host).map_err(files)?;
         let no_name = || files("no certificate can have the name in this address; name another with sni=".to_owned());
-        let name = tls::server_name(&self.host).ok_or_else(no_name)?;
+        let name = tls::server_name(&self.host, at).ok_or_else(no_name)?;
         let socket = open_tcp(host, port).await?;
         stage.set(Stage::Tls);
-        let failed = |failure| ConnectError::Tls { address: self.address(), failure };
+        let failed = |failure| ConnectError::Tls { address: at.clone(), failure };
         tls::shake_hands(&credentials, name, socket).await.map_err(failed)
     }
 

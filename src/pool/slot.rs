@@ -44,6 +44,8 @@ pub struct Slot {
     pub voice: Voice,
     /// The version that it is to change to; until it has, it takes no new work.
     pub turning: Option<Voice>,
+    /// Why it is to end as soon as nothing is in flight; until then it takes no new work.
+    pub leaving: Option<&'static str>,
     /// Whether it has given a reply.
     pub proven: bool,
     /// When it was opened.
@@ -93,6 +95,7 @@ impl Slot {
             tombstones: 0,
             voice: Voice::default(),
             turning: None,
+            leaving: None,
             proven: false,
             opened: now,
             used: now,
@@ -107,6 +110,7 @@ impl Slot {
     pub fn takes_work(&self) -> bool {
         self.tombstones == 0
             && self.turning.is_none()
+            && self.leaving.is_none()
             && !self.stalled
             && self.flights.len() < self.pipeline
             && self.outgoing.unsent().len() < UNSENT

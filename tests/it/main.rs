@@ -27,6 +27,8 @@ mod mistakes;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod rights;

@@ -109,7 +109,7 @@ fn listening_in_all_ways(host: &ChaosHost) -> (Arc<Place>, u16) {
 }
 
 fn keep_all(daemon: &mut Daemon) -> Passed {
-    for name in ["far.sock,", "far.deferred.sock,", "far.listen,", "control.sock,"] {
+    for name in ["far.sock,", "far.deferred.sock,", "far.listen,", "registry.sock,", "control.sock,"] {
         daemon.wait_until_kept(name);
     }
     daemon.take_kept()
@@ -170,7 +170,7 @@ fn a_stop_and_a_start_refuse_nobody_if_the_manager_keeps_the_listeners() {
         assert_eq!(early.reply(), "<1>  <1>");
         assert_eq!(ask_tcp(tcp, "<2>"), "<2>  <2>");
         kept = daemon.take_kept();
-        assert_eq!(kept.len(), 4, "nothing is kept twice: {kept:?}");
+        assert_eq!(kept.len(), 5, "nothing is kept twice: {kept:?}");
     }
     connector.end();
     drop(kept);

@@ -104,6 +104,7 @@ impl Dispatch {
 
     fn close_idle(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
+            self.end_left_off(ConnectionId(key(index)));
             let used = match &self.slots[index] {
                 Place::Open(slot) if slot.flights.is_empty() => slot.used,
                 Place::Own(own) if own.requester.is_none() => own.used,

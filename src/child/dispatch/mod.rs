@@ -17,6 +17,7 @@ mod connections;
 mod deferred;
 mod early;
 mod expiry;
+mod leaving;
 mod parting;
 mod replies;
 mod requesters;

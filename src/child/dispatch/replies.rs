@@ -35,6 +35,7 @@ impl Dispatch {
                 }
             }
         }
+        self.end_left_off(connection);
         self.release_held();
         if !self.queue.is_empty() {
             self.pump(now);

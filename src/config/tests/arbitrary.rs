@@ -55,6 +55,7 @@ fn address() -> impl Strategy<Value = Address> {
     prop_oneof![
         (host, 1u16..).prop_map(|(host, port)| Address::Tcp { host, port }),
         "/[a-z/.]{0,50}".prop_map(|path| Address::Unix { path: path.into() }),
+        "[a-z0-9][a-z0-9_-]{0,62}".prop_map(|name| Address::Name { name }),
     ]
 }
 

@@ -178,97 +178,97 @@ fn an_address_has_the_wrong_form() {
     hosts.tab:1:3: `localhost` is no address: its port is missing
       a localhost line
         ^~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a localhost: line"), @r"
     hosts.tab:1:3: `localhost:` is no address: its port is missing
       a localhost: line
         ^~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a localhost:0 line"), @r"
     hosts.tab:1:3: `localhost:0` is no address: its port `0` is no number from 1 to 65535
       a localhost:0 line
         ^~~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a localhost:65536 line"), @r"
     hosts.tab:1:3: `localhost:65536` is no address: its port `65536` is no number from 1 to 65535
       a localhost:65536 line
         ^~~~~~~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a localhost:+80 line"), @r"
     hosts.tab:1:3: `localhost:+80` is no address: its port `+80` is no number from 1 to 65535
       a localhost:+80 line
         ^~~~~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a :80 line"), @r"
     hosts.tab:1:3: `:80` is no address: its host is missing
       a :80 line
         ^~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a ::1:80 line"), @r"
     hosts.tab:1:3: `::1:80` is no address: an IPv6 address stands in brackets, and a port after them
       a ::1:80 line
         ^~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a [::1] line"), @r"
     hosts.tab:1:3: `[::1]` is no address: its port is missing
       a [::1] line
         ^~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a [::1:80 line"), @r"
     hosts.tab:1:3: `[::1:80` is no address: its `]` is missing
       a [::1:80 line
         ^~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a [::g]:80 line"), @r"
     hosts.tab:1:3: `[::g]:80` is no address: no IPv6 address stands in its brackets
       a [::g]:80 line
         ^~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a [::1]80 line"), @r"
     hosts.tab:1:3: `[::1]80` is no address: its port is missing
       a [::1]80 line
         ^~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a 10.0.1:80 line"), @r"
     hosts.tab:1:3: `10.0.1:80` is no address: its IPv4 address is no valid one
       a 10.0.1:80 line
         ^~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a 10.0.0.256:80 line"), @r"
     hosts.tab:1:3: `10.0.0.256:80` is no address: its IPv4 address is no valid one
       a 10.0.0.256:80 line
         ^~~~~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a ho$t:80 line"), @r"
     hosts.tab:1:3: `ho$t:80` is no address: its host is no name that could be resolved
       a ho$t:80 line
         ^~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a a..b:80 line"), @r"
     hosts.tab:1:3: `a..b:80` is no address: its host is no name that could be resolved
       a a..b:80 line
         ^~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a tcp:host:80 line"), @r"
     hosts.tab:1:3: `tcp:host:80` is no address: it has too many colons
       a tcp:host:80 line
         ^~~~~~~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
     insta::assert_snapshot!(said("a unix:run/x line"), @r"
     hosts.tab:1:3: `unix:run/x` is no address: its path is not absolute
@@ -291,13 +291,22 @@ fn an_address_has_the_wrong_form() {
 }
 
 #[test]
-fn a_name_of_the_registry_is_no_address_yet() {
-    insta::assert_snapshot!(said("a @cache line"), @r"
-    hosts.tab:1:3: `@cache` is a name of the registry, which is not in this version
-      a @cache line
+fn a_name_of_the_registry_is_an_address() {
+    let host = hosts(b"a @cache.main line").remove(0);
+    assert_eq!(host.address, Address::Name { name: "cache.main".into() });
+    assert_eq!(host.address.to_string(), "@cache.main");
+}
+
+#[test]
+fn what_stands_behind_an_at_sign_is_no_name() {
+    insta::assert_snapshot!(said("a @Cache line"), @r"
+    hosts.tab:1:3: `@Cache` is no address: no name stands behind its `@`
+      a @Cache line
         ^~~~~~
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: a name is 1 to 63 of a-z, 0-9, `_`, `.` and `-`, and starts with a letter or a digit; it does not end in `.deferred`
     ");
+    assert!(said("a @ line").contains("`@` is no address"));
+    assert!(said("a @cache:6379 line").contains("`@cache:6379` is no address"));
 }
 
 #[test]
@@ -764,7 +773,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:1:3: `b` is no address: its port is missing
       A b line x=1
         ^
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
 
     hosts.tab:1:10: `x` is no option of a host
       A b line x=1
@@ -794,7 +803,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:5:3: `f` is no address: its port is missing
       E f
         ^
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
 
     hosts.tab:5:4: the host lacks its dialect
       E f

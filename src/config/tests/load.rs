@@ -48,6 +48,16 @@ fn defaults_for_deferred_hosts_trouble_no_other() {
 }
 
 #[test]
+fn without_a_registry_no_host_can_be_looked_up() {
+    let table = b"a b:1 line\nc @d line\n";
+    let dir = directory(&[("tieline.toml", b"[registry]\nenabled = false\n"), ("hosts.tab", table)]);
+    insta::assert_snapshot!(said(dir.path()), @r"
+    hosts.tab: the host c is to be looked up as @d, and there is no registry
+      = help: write its address, or remove `enabled = false` from [registry] in tieline.toml
+    ");
+}
+
+#[test]
 fn mistakes_of_both_files_are_told_at_once() {
     let dir = directory(&[("tieline.toml", b"[daemon]\nrun_dir = 5\n"), ("hosts.tab", b"a b line\n")]);
     insta::assert_snapshot!(said(dir.path()), @r"
@@ -59,7 +69,7 @@ fn mistakes_of_both_files_are_told_at_once() {
     hosts.tab:1:3: `b` is no address: its port is missing
       a b line
         ^
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
 }
 
@@ -81,7 +91,7 @@ fn a_broken_tieline_toml_hides_no_mistake_in_hosts_tab() {
     hosts.tab:1:3: `b` is no address: its port is missing
       a b line
         ^
-      = help: an address is host:port, [IPv6]:port or unix:/path
+      = help: an address is host:port, [IPv6]:port, unix:/path or @name
     ");
 }
 

@@ -213,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn services_are_spoken_of_when_one_is_down() {
+        let (mut manager, heard) = manager();
+        let counts = Counts { hosts: 1, up: 1, services: 2, ..Counts::default() };
+        manager.counts(counts);
+        assert_eq!(hear(&heard), "STATUS=1 host: 1 up, 0 down, 0 idle\n");
+        manager.counts(Counts { services_down: 1, ..counts });
+        assert_eq!(hear(&heard), "STATUS=1 host: 1 up, 0 down, 0 idle; 1 of 2 services down\n");
+    }
+
+    #[test]
     fn what_is_kept_has_a_name_and_is_not_polled() {
         let (manager, heard) = manager();
         assert!(manager.keep("far.sock,26,4711", heard.as_fd()));

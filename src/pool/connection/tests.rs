@@ -64,7 +64,7 @@ async fn connected(settings: &HostSettings, address: SocketAddr) -> Stream {
     let socket = TcpStream::connect(address).await.unwrap();
     setsockopt(&socket, sockopt::SndBuf, &LITTLE).unwrap();
     let credentials = tls::files::load(settings).unwrap();
-    tls::shake_hands(&credentials, tls::server_name(settings).unwrap(), socket).await.unwrap()
+    tls::shake_hands(&credentials, tls::server_name(settings, &settings.address).unwrap(), socket).await.unwrap()
 }
 
 #[test]
@@ -77,7 +77,8 @@ fn what_tls_has_taken_reaches_a_late_reader_without_a_further_request() {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let (reports, _heard) = unbounded_channel();
         let worker = Rc::new(Worker::new(0, Dispatch::new(settings.clone(), 1), reports));
-        start(&worker, connected(&settings, address).await);
+        let stream = connected(&settings, address).await;
+        start(&worker, Opened { stream, instance: None });
         let (mut requester, theirs) = UnixStream::pair().unwrap();
         tokio::task::spawn_local(Session::new(&worker, Stream::Unix(theirs), false));
         let line = [vec![b'x'; REQUEST - 1], b"\n".to_vec()].concat();

@@ -25,7 +25,7 @@ use self::failure::Part;
 pub use self::failure::TlsFailure;
 use self::files::{Credentials, load};
 use super::watched::Watched;
-use crate::config::{HostSettings, certified_name};
+use crate::config::{Address, HostSettings, certified_name};
 use crate::system::stream::{Stream, Tls, Transport, transport};
 
 /// How long a host that has asked for a certificate may take to say that it does not like ours, on top of twice the time
@@ -48,10 +48,10 @@ impl TlsRoom {
     }
 }
 
-/// The name that the host's certificate must have.
-pub(super) fn server_name(host: &HostSettings) -> Option<ServerName<'static>> {
+/// The name that the certificate of a host at this address must have.
+pub(super) fn server_name(host: &HostSettings, address: &Address) -> Option<ServerName<'static>> {
     let given = host.sni.as_ref().and_then(|name| ServerName::try_from(name.clone()).ok());
-    given.or_else(|| certified_name(&host.address))
+    given.or_else(|| certified_name(address))
 }
 
 /// Shakes hands over a connected socket.

@@ -32,7 +32,7 @@ fn the_manager_keeps_each_socket_once_and_hears_which_are_wanted_no_more() {
     let (far, near) = (far(&host, ""), far(&host, "deferred").replacen("far", "near", 1));
     let place = Place::new(&[&far, &near]);
     let mut daemon = place.start_with(&[("FDSTORE", "100")]);
-    for name in ["far.sock,", "near.sock,", "near.deferred.sock,", "control.sock,"] {
+    for name in ["far.sock,", "near.sock,", "near.deferred.sock,", "registry.sock,", "control.sock,"] {
         daemon.wait_until_kept(name);
     }
     daemon.restart_and_settle();
@@ -40,10 +40,10 @@ fn the_manager_keeps_each_socket_once_and_hears_which_are_wanted_no_more() {
     daemon.restart_and_settle();
     daemon.wait_for_notice("FDNAME=control.sock,");
     let told = daemon.notices().iter().filter(|notice| notice.contains("FDSTORE=1")).count();
-    assert_eq!(told, 4, "nothing is given twice: {:?}", daemon.notices());
+    assert_eq!(told, 5, "nothing is given twice: {:?}", daemon.notices());
     let mut kept: Vec<String> = daemon.take_kept().into_iter().map(|(name, _)| name).collect();
     kept.sort();
     let kinds: Vec<&str> = kept.iter().filter_map(|name| name.split(',').next()).collect();
-    assert_eq!(kinds, ["control.sock", "far.sock"], "{kept:?}");
+    assert_eq!(kinds, ["control.sock", "far.sock", "registry.sock"], "{kept:?}");
     daemon.stop();
 }

@@ -64,7 +64,7 @@ fn a_changed_run_dir_moves_all_sockets_and_closes_nobody() {
     assert_is_reply(&newcomer("moved/far.sock").ask("<5>"), "<5>");
     deliver(&stage.host, &mut newcomer("moved/far.deferred.sock"), 6);
     assert_eq!(files(&place.path("run")), [""; 0], "nothing is left behind");
-    let there = ["control.sock", "far.deferred.sock", "far.sock", "tieline.pid"];
+    let there = ["control.sock", "far.deferred.sock", "far.sock", "registry.sock", "tieline.pid"];
     assert_eq!(files(&place.path("moved")), there);
     let printed = place.tieline(&["status"]);
     assert!(String::from_utf8_lossy(&printed.stdout).contains("generation 2"), "{printed:?}");
