@@ -21,7 +21,8 @@ pub(super) async fn obey(far: &Far, orders: &mut UnboundedReceiver<Order>) {
         match order {
             // They are for the registry.
             Order::Hosts(_) => {}
-            Order::HandOver | Order::Retire(_) => far.enter(Stage::Retiring),
+            Order::HandOver => far.succeed(),
+            Order::Retire(_) => far.enter(Stage::Retiring),
         }
     }
     far.enter(Stage::Retiring);

@@ -5,6 +5,7 @@
 
 use std::future::pending;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -104,10 +105,11 @@ impl Run {
         }
     }
 
-    /// What it had written before it ended is in the pipe. What others write there is nobody's reply.
+    /// What it had written before it ended is in the pipe, whether or not the event loop knows that already. What others
+    /// write there is nobody's reply.
     fn hear_the_rest(&mut self, chunk: &mut [u8]) {
         while self.listens
-            && let Ok(count @ 1..) = self.process.output.try_read(chunk)
+            && let Ok(count @ 1..) = nix::unistd::read(self.process.output.as_fd(), chunk)
         {
             self.heard(&chunk[..count]);
         }

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -45,24 +46,27 @@ pub struct Far {
     openers: Vec<Option<Rc<Opener>>>,
     reaper: Rc<Reaper>,
     stage: watch::Sender<Stage>,
+    /// Whether another process serves in its place already.
+    succeeded: Cell<bool>,
     tally: RefCell<Tally>,
     requesters: Cell<u32>,
     under_way: Cell<u64>,
 }
 
 impl Far {
-    /// Begins to serve: nothing is started before it is needed. Needs a `LocalSet`.
+    /// Begins to serve: nothing is started before it is needed. `registry`: where names are looked up that requests are
+    /// forwarded to. Needs a `LocalSet`.
     #[must_use]
-    pub fn new(settings: ServeSettings, reaper: Rc<Reaper>) -> Rc<Self> {
+    pub fn new(settings: ServeSettings, reaper: Rc<Reaper>, registry: Option<&Path>) -> Rc<Self> {
         let choice = Choice::new(settings.dialect, &settings.handlers);
         let desks: Vec<_> = settings.handlers.iter().map(|handler| Desk::new(handler.clone())).collect();
-        let openers = settings.handlers.iter().map(|handler| opener(&settings, &handler.action)).collect();
+        let openers = settings.handlers.iter().map(|handler| opener(&settings, &handler.action, registry)).collect();
         for desk in &desks {
             spawn_local(Rc::clone(desk).serve());
         }
         let (stage, tally) = (watch::Sender::new(Stage::Serving), RefCell::default());
-        let (requesters, under_way) = (Cell::new(0), Cell::new(0));
-        Rc::new(Self { settings, choice, desks, openers, reaper, stage, tally, requesters, under_way })
+        let (succeeded, requesters, under_way) = (Cell::new(false), Cell::new(0), Cell::new(0));
+        Rc::new(Self { settings, choice, desks, openers, reaper, stage, succeeded, tally, requesters, under_way })
     }
 
     /// What it goes by.
@@ -205,6 +209,17 @@ impl Far {
         });
     }
 
+    /// Another process serves in its place from now on.
+    pub(super) fn succeed(&self) {
+        self.succeeded.set(true);
+        self.enter(Stage::Retiring);
+    }
+
+    /// Whether another process serves in its place.
+    pub(super) fn is_succeeded(&self) -> bool {
+        self.succeeded.get()
+    }
+
     /// The stage of now.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -275,7 +290,8 @@ impl Far {
     }
 }
 
-fn opener(settings: &ServeSettings, action: &Action) -> Option<Rc<Opener>> {
+fn opener(settings: &ServeSettings, action: &Action, registry: Option<&Path>) -> Option<Rc<Opener>> {
     let Action::Forward(address) = action else { return None };
-    Some(Rc::new(Opener::new(&HostSettings::with_defaults(&settings.name, address.clone(), settings.dialect))))
+    let host = HostSettings::with_defaults(&settings.name, address.clone(), settings.dialect);
+    Some(Rc::new(Opener::new(&host, registry.map(Path::to_owned))))
 }

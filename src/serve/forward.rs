@@ -32,7 +32,7 @@ pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, opener: Rc<O
         () = at(Some(first.deadline)) => Err("no connection in time".to_owned()),
     };
     match opened {
-        Ok(stream) => Connection::new(far, desk, stream).serve_all(first).await,
+        Ok(opened) => Connection::new(far, desk, opened.stream).serve_all(first).await,
         Err(why) => {
             desk.failed(&why, began);
             first.answer(Err(Failure::Handler(why)));

@@ -21,7 +21,7 @@ use super::control;
 use super::door::{self, Door};
 use super::far::{Far, Stage};
 use super::reaper::Reaper;
-use super::{registrar, tasks};
+use super::{leftovers, registrar, tasks};
 use crate::child::serve::Inheritance;
 use crate::child::service;
 use crate::config::serve::ServeSettings;
@@ -101,7 +101,8 @@ async fn live(settings: ServeSettings, place: Place) -> Result<(), ServeError> {
         Some(listener) => Door::adopt(listener, &settings.listen)?,
         None => Door::open(&settings)?,
     };
-    let far = Far::new(settings, Reaper::begin()?);
+    leftovers::kill_all(&settings.name);
+    let far = Far::new(settings, Reaper::begin()?, place.registry.as_deref());
     let door = spawn_local(keep_door(Rc::clone(&far), door, is_inherited));
     let registered = place.registry.map(|socket| spawn_local(registrar::keep(Rc::clone(&far), socket)));
     spawn_local(tasks::keep(Rc::clone(&far)));

@@ -13,7 +13,7 @@
 //! - [`door`], `session`, [`tls`] — requesters
 //! - [`far`], `desk`, `job` — where a request meets what answers it
 //! - `exec`, `worker`, `forward`, `talk` — what answers it
-//! - `process`, [`reaper`], `complaints` — processes
+//! - `process`, [`reaper`], `complaints`, `leftovers` — processes
 //! - `registrar`, `tasks` — the name, and maintenance
 //! - `control`, `house` — the parent, signals, and the way from the beginning to the end
 //!
@@ -32,6 +32,7 @@ pub mod gate;
 mod house;
 mod intake;
 mod job;
+mod leftovers;
 pub mod life;
 pub mod output;
 mod process;

@@ -13,6 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 use super::complaints;
+use super::leftovers;
 use super::life::Due;
 use super::output::Exit;
 use super::reaper::Reaper;
@@ -41,7 +42,9 @@ pub(super) struct End {
 impl Process {
     /// Starts it. `service` is the name of the far end.
     pub(super) fn start(reaper: &Rc<Reaper>, command: &[String], dir: &Path, service: &str) -> io::Result<Self> {
-        let program = program::start(command, dir, &[("TIELINE_SERVE", service)])?;
+        let server = leftovers::mark(std::process::id()).unwrap_or_default();
+        let variables = [(leftovers::NAME, service), (leftovers::SERVER, &server)];
+        let program = program::start(command, dir, &variables)?;
         let end = End { told: reaper.watch(program.leader), exit: None };
         // If a pipe cannot be used, the process must not live.
         let given_up = |_: &io::Error| reaper.signal(program.leader, Signal::SIGKILL);

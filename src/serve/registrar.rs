@@ -42,6 +42,8 @@ pub(super) async fn keep(far: Rc<Far>, socket: PathBuf) {
                 (failures, told) = (0, String::new());
                 info!("registered as {} at {address}", far.settings().name);
                 match registered.renew(&far).await {
+                    // The name at this address is the successor's now.
+                    Ok(()) if far.is_succeeded() => return,
                     Ok(()) => return registered.end().await,
                     Err(why) => why.to_string(),
                 }

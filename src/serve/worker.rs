@@ -103,7 +103,12 @@ impl Worker {
             let job = match next.take() {
                 Some(job) => job,
                 None => match self.wait().await {
-                    Ok(job) => job,
+                    Ok(job) if self.has_said_nothing() => job,
+                    Ok(job) => {
+                        // It has spoken, or ended, and the event loop does not know it yet.
+                        self.far.again(&self.desk, job);
+                        return Parting::Forced("it spoke unasked, or closed its output".to_owned());
+                    }
                     Err(parting) => return parting,
                 },
             };

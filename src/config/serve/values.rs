@@ -45,7 +45,7 @@ pub(super) fn advertised(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Opti
 
 /// Where a forwarder forwards to.
 pub(super) fn forward(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Address> {
-    let word = values.string(entry, "an address as in hosts.tab: host:port or unix:/path")?;
+    let word = values.string(entry, "an address as in hosts.tab: host:port, unix:/path or @name")?;
     // As in the registry, for those who copy it from there.
     let read = fields::address(word.strip_prefix("tcp:").unwrap_or(&word));
     values.take(entry.span.clone(), read)

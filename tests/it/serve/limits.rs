@@ -24,7 +24,8 @@ fn lines(far: &FarEnd, file: &str) -> usize {
 
 #[test]
 fn who_is_late_is_answered_at_once_and_nothing_of_it_is_left() {
-    let table = "timeout = \"1s\"\ngrace = \"300ms\"\n[[serve.far.handler]]\nexec = [\"sh\", \"HERE/stubborn\", \"HERE/started\"]
+    let table =
+        "timeout = \"1s\"\ngrace = \"3s\"\n[[serve.far.handler]]\nexec = [\"sh\", \"HERE/stubborn\", \"HERE/started\"]
         [[serve.far.handler]]\nmatch = \"polite\"\nexec = [\"sleep\", \"1000\"]";
     let far = FarEnd::start(Dialect::Line, table, &[("stubborn", STUBBORN)]);
     let (mut stubborn, mut polite, began) = (far.requester(), far.requester(), Instant::now());
@@ -34,7 +35,7 @@ fn who_is_late_is_answered_at_once_and_nothing_of_it_is_left() {
         assert_eq!(requester.reply(), "error timeout: limit is 1 s");
     }
     let took = began.elapsed();
-    assert!((1000..1290).contains(&took.as_millis()), "at once, before the grace is over: {took:?}");
+    assert!((1000..3800).contains(&took.as_millis()), "at once, before the grace is over: {took:?}");
     assert_eq!(lines(&far, "started"), 1);
     far.wait_until_alone();
     // The requester was told once, and may go on.
@@ -59,7 +60,7 @@ fn what_a_handler_leaves_behind_ends_with_its_request() {
 
 #[test]
 fn beyond_places_and_queue_a_request_is_busy_and_who_waits_in_vain_is_told_in_time() {
-    let table = "timeout = \"1s\"\ngrace = \"100ms\"\nprocesses = 2\nqueue = 1\n[[serve.far.handler]]\nexec = [\"sleep\", \"1000\"]";
+    let table = "timeout = \"3s\"\ngrace = \"100ms\"\nprocesses = 2\nqueue = 1\n[[serve.far.handler]]\nexec = [\"sleep\", \"1000\"]";
     let far = FarEnd::start(Dialect::Line, table, &[]);
     let mut requesters: Vec<Requester> = (0..4).map(|_| far.requester()).collect();
     let began = Instant::now();
@@ -72,17 +73,17 @@ fn beyond_places_and_queue_a_request_is_busy_and_who_waits_in_vain_is_told_in_ti
         // The order of arrival at two sockets is not ours to know: the last one asks until it is refused.
         (requesters[3].ask("x") == "error busy: 1 requests wait").then_some(())
     });
-    assert!(began.elapsed() < Duration::from_millis(900), "at once");
+    assert!(began.elapsed() < Duration::from_millis(2800), "at once");
     assert_eq!(far.started().len(), 2);
     for requester in &mut requesters[..2] {
-        assert_eq!(requester.reply(), "error timeout: limit is 1 s");
+        assert_eq!(requester.reply(), "error timeout: limit is 3 s");
     }
     let third = requesters[2].reply();
     assert!(
-        ["error timeout: limit is 1 s", "error busy: no process was free within 1 s"].contains(&&*third),
+        ["error timeout: limit is 3 s", "error busy: no process was free within 3 s"].contains(&&*third),
         "{third}"
     );
-    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(8000), "{:?}", began.elapsed());
     far.wait_until_alone();
     far.stop();
 }

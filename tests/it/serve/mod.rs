@@ -136,7 +136,8 @@ impl Drop for FarEnd {
         self.process.kill().ok();
         self.process.wait().ok();
         // What it had started is killed with it, but for what those had started.
-        self.place.processes().into_iter().for_each(Process::kill);
+        let started = self.place.processes().into_iter().filter(|each| each.has_in_environment("TIELINE_SERVE=far"));
+        started.for_each(Process::kill);
         if std::thread::panicking() {
             eprintln!("--- the far end's log ---\n{}", self.place.log());
         }
