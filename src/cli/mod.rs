@@ -92,6 +92,9 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    /// Who takes the orders at the host of the demo; for that alone
+    #[command(hide = true)]
+    DemoClerk,
 }
 
 /// Does what the arguments of this process ask for; gives the exit code.
@@ -123,6 +126,7 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Child => crate::child::run(),
         Command::Rehearse => rehearse::run(config),
         Command::DemoHost { port } => demo::echo::run(port),
+        Command::DemoClerk => demo::clerk::run(),
     }
 }
 

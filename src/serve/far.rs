@@ -49,7 +49,7 @@ pub struct Far {
     /// Whether another process serves in its place already.
     succeeded: Cell<bool>,
     tally: RefCell<Tally>,
-    requesters: Cell<u32>,
+    requesters: watch::Sender<u32>,
     under_way: Cell<u64>,
 }
 
@@ -65,7 +65,7 @@ impl Far {
             spawn_local(Rc::clone(desk).serve());
         }
         let (stage, tally) = (watch::Sender::new(Stage::Serving), RefCell::default());
-        let (succeeded, requesters, under_way) = (Cell::new(false), Cell::new(0), Cell::new(0));
+        let (succeeded, requesters, under_way) = (Cell::new(false), watch::Sender::new(0), Cell::new(0));
         Rc::new(Self { settings, choice, desks, openers, reaper, stage, succeeded, tally, requesters, under_way })
     }
 
@@ -244,20 +244,27 @@ impl Far {
 
     /// A requester has come; false if there are too many.
     pub(super) fn comes(&self) -> bool {
-        let is_room = self.requesters.get() < self.settings.requesters;
-        self.requesters.set(self.requesters.get() + u32::from(is_room));
+        let is_room = self.requesters() < self.settings.requesters;
+        if is_room {
+            self.requesters.send_modify(|count| *count += 1);
+        }
         is_room
     }
 
     /// A requester has gone.
     pub(super) fn goes(&self) {
-        self.requesters.set(self.requesters.get().saturating_sub(1));
+        self.requesters.send_modify(|count| *count = count.saturating_sub(1));
     }
 
     /// Requesters that are connected.
     #[must_use]
     pub fn requesters(&self) -> u32 {
-        self.requesters.get()
+        *self.requesters.borrow()
+    }
+
+    /// Tells how many requesters are connected, whenever that has changed.
+    pub(crate) fn watch_requesters(&self) -> watch::Receiver<u32> {
+        self.requesters.subscribe()
     }
 
     /// What it tells of itself.

@@ -86,6 +86,27 @@ pub(crate) fn alone(settings: ServeSettings, registry: PathBuf, drain: Duration)
     serve(settings, Place { listener: None, parent: None, registry: Some(registry), drain })
 }
 
+/// Serves at a listener that was opened before, until what is done `beside` it is done.
+///
+/// # Errors
+/// Why it cannot serve.
+pub(crate) fn beside<F: Future<Output = ()> + 'static>(
+    settings: ServeSettings,
+    listener: OwnedFd,
+    beside: impl FnOnce(Rc<Far>) -> F,
+) -> Result<(), ServeError> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let door = Door::adopt(listener, &settings.listen)?;
+        let far = Far::new(settings, Reaper::begin()?, None);
+        let door = spawn_local(keep_door(Rc::clone(&far), door, true));
+        beside(Rc::clone(&far)).await;
+        far.enter(Stage::Retiring);
+        end(&far, Duration::ZERO, None).await;
+        door.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ServeError::Listener)
+    })
+}
+
 /// Serves until asked to stop. In the main thread: programs are killed when the thread ends that has started them.
 fn serve(settings: ServeSettings, place: Place) -> Result<(), ServeError> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()?;

@@ -47,4 +47,4 @@ pub mod wire;
 mod worker;
 
 pub use house::ServeError;
-pub(crate) use house::{alone, run};
+pub(crate) use house::{alone, beside, run};

@@ -256,3 +256,14 @@ fn two_defaults_and_two_listeners_at_one_place_are_refused() {
       = help: add a table [[serve.d.handler]] with one of exec, worker, forward and echo
     "#);
 }
+
+#[test]
+fn the_example_of_the_documents_is_right() {
+    let text = include_str!("../../../docs/serve.md");
+    let (_, example) = text.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let serve = read_one(example);
+    assert_eq!((serve.handlers.len(), serve.tasks.len(), serve.has_tls()), (4, 1, true));
+    assert_eq!(serve.handlers[0].limits.timeout, Duration::from_secs(300));
+    assert_eq!((serve.handlers[1].limits.timeout, serve.handlers[1].limits.processes), (Duration::from_secs(30), 4));
+}
