@@ -1,7 +1,7 @@
 //! The far end itself: requests → their handlers → answers.
 //!
 //! Enters: whole requests. Leaves: one answer to each. Promised: a request that was begun is carried out to its end or
-//! its deadline, whether or not who asked is still there; after [`Far::halt`] whatever runs is ended by force.
+//! its deadline, whether or not who asked is still there; after [`Stage::Halted`] whatever runs is ended by force.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -41,16 +41,16 @@ pub enum Stage {
 pub struct Far {
     settings: ServeSettings,
     choice: Choice,
-    desks: Vec<Rc<Desk>>,
+    pub(super) desks: Vec<Rc<Desk>>,
     /// Of each handler that forwards, what opens its connections.
     openers: Vec<Option<Rc<Opener>>>,
     reaper: Rc<Reaper>,
     stage: watch::Sender<Stage>,
     /// Whether another process serves in its place already.
     succeeded: Cell<bool>,
-    tally: RefCell<Tally>,
+    pub(super) tally: RefCell<Tally>,
     requesters: watch::Sender<u32>,
-    under_way: Cell<u64>,
+    pub(super) under_way: Cell<u64>,
 }
 
 impl Far {
@@ -265,30 +265,6 @@ impl Far {
     /// Tells how many requesters are connected, whenever that has changed.
     pub(crate) fn watch_requesters(&self) -> watch::Receiver<u32> {
         self.requesters.subscribe()
-    }
-
-    /// What it tells of itself.
-    #[must_use]
-    pub fn snapshot(&self) -> crate::snapshot::Snapshot {
-        use crate::snapshot::{Connections, Reach, Snapshot};
-        let numbers: Vec<_> = self.desks.iter().map(|desk| desk.numbers()).collect();
-        let sum = |of: fn(&(u64, u64, u64)) -> u64| numbers.iter().map(of).sum::<u64>();
-        let (taken, idle, queued) = (sum(|each| each.0), sum(|each| each.1), sum(|each| each.2));
-        let bounded = self.desks.iter().filter(|desk| desk.handler.action != Action::Echo);
-        let max = bounded.map(|desk| u64::from(desk.handler.limits.processes)).sum();
-        let tally = self.tally.borrow();
-        Snapshot {
-            reach: Reach::Up,
-            connections: Connections { busy: taken.saturating_sub(idle), idle, max },
-            requesters: u64::from(self.requesters()),
-            queued,
-            in_flight: self.under_way.get().saturating_sub(queued),
-            outcomes: tally.outcomes(),
-            latency_us: tally.latency(),
-            retiring: self.stage() != Stage::Serving,
-            last_log: crate::logging::last_line(),
-            ..Snapshot::default()
-        }
     }
 
     /// How long a requester may take over sending a request, or taking its reply.

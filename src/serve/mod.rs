@@ -1,6 +1,6 @@
 //! The far end: a listener, and programs, workers or another service that answer its requests.
 //!
-//! Enters: a [`ServeSettings`], and a listener that was inherited or is to be opened. Leaves: one answer to every request.
+//! Enters: a [`ServeSettings`](crate::config::ServeSettings), and a listener that was inherited or is to be opened. Leaves: one answer to every request.
 //! Promised: what runs at once is bounded, and so is what waits, and how long; nothing that was started outlives its
 //! request or its worker, whatever it has started itself; at the end what is owed is answered.
 //!
@@ -11,7 +11,7 @@
 //!
 //! - [`choice`], [`gate`], [`life`], [`output`], [`timetable`], [`wire`], `intake` — the rules; pure
 //! - [`door`], `session`, [`tls`] — requesters
-//! - [`far`], `desk`, `job` — where a request meets what answers it
+//! - [`far`], `desk`, `job` — where a request meets what answers it; `report` — what is told of that
 //! - `exec`, `worker`, `forward`, `talk` — what answers it
 //! - `process`, [`reaper`], `complaints`, `leftovers` — processes
 //! - `registrar`, `tasks` — the name, and maintenance
@@ -38,6 +38,7 @@ pub mod output;
 mod process;
 pub mod reaper;
 mod registrar;
+mod report;
 mod session;
 mod talk;
 mod tasks;

@@ -41,27 +41,23 @@ pub(super) async fn talk(
     max: u64,
 ) -> Result<Vec<u8>, Broken> {
     let mut ear = Ear { framer: ReplyFramer::new(dialect, max), bytes: Vec::new(), heard: 0 };
-    let mut rest = frame;
-    let mut writes = true;
+    let (mut rest, mut writes) = (frame, true);
     loop {
         let count = tokio::select! {
             biased;
             wrote = write(writer, rest), if writes => {
-                match wrote {
-                    Ok(count) => rest = &rest[count..],
-                    // It may have said why before it went.
-                    Err(_) => writes = false,
-                }
-                writes &= !rest.is_empty();
+                // If it cannot be written, it may have said why before it went.
+                rest = wrote.as_ref().map_or(rest, |count| &rest[*count..]);
+                writes = wrote.is_ok() && !rest.is_empty();
                 continue;
             }
-            count = reader.read_buf(&mut ear.bytes) => count,
+            count = reader.read_buf(&mut ear.bytes) => count.map_err(|error| Broken::Failed(error.to_string()))?,
         };
         match count {
-            Ok(0) => return Err(Broken::Closed),
-            Err(error) => return Err(Broken::Failed(error.to_string())),
-            Ok(_) if ear.is_whole()? => return if rest.is_empty() { Ok(ear.bytes) } else { Err(Broken::Early) },
-            Ok(_) => {}
+            0 => return Err(Broken::Closed),
+            _ if !ear.is_whole()? => {}
+            _ if rest.is_empty() => return Ok(ear.bytes),
+            _ => return Err(Broken::Early),
         }
     }
 }
