@@ -60,12 +60,12 @@ pub struct Heritage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// To carry requests to a host. Boxed: it has far more settings than the others.
+    /// To carry requests to a host.
     Host(Box<HostSettings>),
     /// To be the registry of names.
-    Registry(RegistrySettings),
+    Registry(Box<RegistrySettings>),
     /// To serve a name.
-    Serve(ServeSettings),
+    Serve(Box<ServeSettings>),
 }
 
 /// A role without its settings.
@@ -86,8 +86,8 @@ impl Settings {
     #[must_use]
     pub fn roles(&self) -> Vec<Role> {
         let hosts = self.hosts.iter().cloned().map(Box::new).map(Role::Host);
-        let registry = self.registry.iter().cloned().map(Role::Registry);
-        hosts.chain(registry).chain(self.serves.iter().cloned().map(Role::Serve)).collect()
+        let registry = self.registry.iter().cloned().map(Box::new).map(Role::Registry);
+        hosts.chain(registry).chain(self.serves.iter().cloned().map(Box::new).map(Role::Serve)).collect()
     }
 
     /// From now on there are these to be a child for, and no others.
@@ -98,8 +98,8 @@ impl Settings {
         for role in roles {
             match role {
                 Role::Host(host) => self.hosts.push(*host),
-                Role::Registry(registry) => self.registry = Some(registry),
-                Role::Serve(serve) => self.serves.push(serve),
+                Role::Registry(registry) => self.registry = Some(*registry),
+                Role::Serve(serve) => self.serves.push(*serve),
             }
         }
     }

@@ -44,7 +44,7 @@ pub mod parent;
 pub mod pool;
 pub mod registry;
 pub mod requester;
-pub(crate) mod serve;
+pub mod serve;
 pub mod snapshot;
 pub mod spool;
 pub mod system;

@@ -95,7 +95,6 @@ fn serve_role(heritage: Heritage, control: UnixStream) -> Result<(), ChildError>
     name_process(&title);
     tell_of_panics(&control);
     let inheritance = inherit(&heritage).map_err(ChildError::ByHand)?;
-    let failed = |error| ChildError::Service(Box::new(error));
     match &heritage.role {
         Role::Host(host) => {
             info!("serving {} ({})", host.address, host.dialect.name());
@@ -105,6 +104,10 @@ fn serve_role(heritage: Heritage, control: UnixStream) -> Result<(), ChildError>
         Role::Registry(_) => crate::registry::serve::run(heritage, control, inheritance).map_err(failed),
         Role::Serve(_) => crate::serve::run(heritage, control, inheritance).map_err(failed),
     }
+}
+
+fn failed(error: impl Error + Send + Sync + 'static) -> ChildError {
+    ChildError::Service(Box::new(error))
 }
 
 /// Takes the descriptors that the heritage speaks of.

@@ -13,6 +13,7 @@ mod rehearse;
 mod restart;
 mod run;
 mod send;
+mod serve;
 mod spool;
 mod status;
 mod units;
@@ -74,6 +75,11 @@ enum Command {
     Spool(spool::Action),
     #[command(flatten)]
     Names(names::Action),
+    /// Serve one far end of tieline.toml alone, in the foreground
+    Serve {
+        /// Its name: that of a table [serve.NAME]
+        name: String,
+    },
     /// See it work: a host of its own, a hundred requesters, four connections
     Demo,
     /// Serve one host; for the parent alone
@@ -89,6 +95,9 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    /// Who takes the orders at the host of the demo; for that alone
+    #[command(hide = true)]
+    DemoClerk,
 }
 
 /// Does what the arguments of this process ask for; gives the exit code.
@@ -116,10 +125,12 @@ fn dispatch(Arguments { config, command }: Arguments) -> u8 {
         Command::Send { host, deferred, request } => send::run(config, &host, deferred, &request),
         Command::Spool(action) => spool::run(config, &action),
         Command::Names(action) => names::run(config, &action),
+        Command::Serve { name } => serve::run(config, &name),
         Command::Demo => demo::run(),
         Command::Child => crate::child::run(),
         Command::Rehearse => rehearse::run(config),
         Command::DemoHost { port } => demo::echo::run(port),
+        Command::DemoClerk => demo::clerk::run(),
     }
 }
 

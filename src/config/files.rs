@@ -15,10 +15,10 @@ use nix::unistd::{AccessFlags, faccessat, geteuid};
 
 use super::complaint::{Complaint, ConfigError};
 use super::fields::SOCKET_PATH_MAX;
-use super::host_files;
 use super::serve::Listen;
 use super::settings::Settings;
 use super::sockets;
+use super::{host_files, serve};
 use crate::spool::sign::may_have_backlog;
 
 /// Permission bits of the directories that are made.
@@ -51,6 +51,13 @@ pub enum Warning {
         /// Where they are.
         dir: PathBuf,
     },
+    /// A far end is to start a program that is not there.
+    NoProgram {
+        /// The far end's name.
+        serve: String,
+        /// The program, as it is looked for.
+        program: String,
+    },
     /// A host may run out of descriptors before its bounds are reached.
     FewDescriptors {
         /// Its name.
@@ -81,6 +88,11 @@ impl fmt::Display for Warning {
                  directory",
                 dir.display()
             ),
+            Self::NoProgram { serve, program } => write!(
+                f,
+                "far end {serve}: there is no program {program} that could be started\n  = help: install it, or name \
+                 another in [[serve.{serve}.handler]]; until then these requests are answered with an error"
+            ),
             Self::FewDescriptors { host, wanted, limit } => write!(
                 f,
                 "host {host}: its bounds allow {wanted} descriptors, the limit is {limit}\n  = help: lower its \
@@ -109,6 +121,7 @@ impl Settings {
         let nats = self.registry.as_ref().and_then(|registry| registry.nats.as_ref());
         let nats = nats.and_then(|nats| crate::registry::nats::access::check_files(nats).err());
         let services = self.registry_file().into_iter().chain(nats).chain(self.serve_sockets());
+        let named = named.chain(self.serves.iter().flat_map(serve::complaints));
         let twice = sockets::twice(self);
         let services = services.chain(twice);
         ConfigError::unless_empty(
@@ -133,7 +146,8 @@ impl Settings {
     }
 
     pub(super) fn warnings_within(&self, limit: u64) -> Vec<Warning> {
-        let none = self.hosts.is_empty().then(|| Warning::NoHosts { file: self.daemon.hosts_tab.clone() });
+        let is_idle = self.hosts.is_empty() && self.serves.is_empty();
+        let none = is_idle.then(|| Warning::NoHosts { file: self.daemon.hosts_tab.clone() });
         let few = self.hosts.iter().filter_map(|host| {
             let wanted = u64::from(host.requesters) + u64::from(host.connections) + OWN_DESCRIPTORS;
             (wanted > limit).then(|| Warning::FewDescriptors { host: host.name.clone(), wanted, limit })
@@ -144,7 +158,14 @@ impl Settings {
             window: host.replay_window,
             pipeline: host.pipeline,
         });
-        none.into_iter().chain(few).chain(wide).chain(self.idle_spools()).collect()
+        none.into_iter().chain(few).chain(wide).chain(self.idle_spools()).chain(self.missing_programs()).collect()
+    }
+
+    fn missing_programs(&self) -> impl Iterator<Item = Warning> {
+        self.serves.iter().flat_map(|each| {
+            let warning = |program| Warning::NoProgram { serve: each.name.clone(), program };
+            serve::missing_programs(each).into_iter().map(warning)
+        })
     }
 
     fn idle_spools(&self) -> impl Iterator<Item = Warning> {

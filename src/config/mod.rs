@@ -11,7 +11,7 @@
 //! - `nats` — the keys of `[registry]` that put it on NATS
 //! - [`greeting`], `secrets` — the files of a host that say what its connections begin with
 //! - `host_files` — mistakes in the files that hosts name
-//! - `registry`, `serve` — what this daemon runs besides hosts; `rights` — who may use their sockets; `sockets` — that no
+//! - `registry`, [`serve`] — what this daemon runs besides hosts; `rights` — who may use their sockets; `sockets` — that no
 //!   two of all these are at one place
 //! - `source`, `complaint`, `nearest` — a file's text, what is wrong with it, and what was perhaps meant
 //! - `files` — mistakes that only the file system shows; the directories that are made
@@ -32,7 +32,7 @@ mod options;
 mod registry;
 mod rights;
 pub(crate) mod secrets;
-mod serve;
+pub mod serve;
 mod settings;
 mod sockets;
 mod source;

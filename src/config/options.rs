@@ -238,12 +238,14 @@ pub(super) fn time_within(word: &str, bounds: &RangeInclusive<Duration>) -> Resu
     units::duration(word).and_then(|time| within(time, bounds))
 }
 
-fn count_within(word: &str, bounds: &RangeInclusive<u32>) -> Result<u32, Reason> {
+/// Reads a count within bounds.
+pub(super) fn count_within(word: &str, bounds: &RangeInclusive<u32>) -> Result<u32, Reason> {
     let count = u32::try_from(units::count(word)?).unwrap_or(u32::MAX);
     within(count, bounds)
 }
 
-fn within<T: PartialOrd>(value: T, bounds: &RangeInclusive<T>) -> Result<T, Reason> {
+/// The value, if it is within bounds.
+pub(super) fn within<T: PartialOrd>(value: T, bounds: &RangeInclusive<T>) -> Result<T, Reason> {
     match () {
         () if value < *bounds.start() => Err(Reason("it is too small")),
         () if value > *bounds.end() => Err(Reason("it is too large")),

@@ -124,7 +124,7 @@ pub(super) fn word(rule: &Rule, value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 /// An integer in the form in which `hosts.tab` has it; one that is negative or too large as it stands.
-fn decimal(number: &DeInteger<'_>) -> String {
+pub(super) fn decimal(number: &DeInteger<'_>) -> String {
     let value = u64::from_str_radix(number.as_str(), number.radix());
     value.map_or_else(|_| number.to_string(), |value| value.to_string())
 }

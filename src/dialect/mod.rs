@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub use framer::{ReplyFramer, RequestFramer};
 pub use memcache::CLOSING;
-pub use resp::{Binding, Lesson, Value, encode_command, raw_reply, read_reply, render_reply, split_inline};
+pub use resp::{
+    Binding, Lesson, Value, command_words, encode_command, raw_reply, read_reply, render_reply, split_inline,
+};
 
 /// How a host speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use super::systemd::Manager;
 use super::systemd::names::{self, stored_name};
 use super::systemd::passed::Passed;
 use super::table::HostId;
-use crate::config::{DaemonSettings, HostSettings, Listen, ServeSettings, Settings};
+use crate::config::{DaemonSettings, HostSettings, Listen, Settings};
 use crate::heritage::{ListenerKind, Role};
 use crate::system::listen::{ListenError, Rights, SocketFile, SocketId, listen_tcp, listen_unix};
 use crate::system::readiness::Watched;
@@ -253,10 +253,10 @@ pub(super) fn wanted(daemon: &DaemonSettings, role: &Role) -> Vec<Wanted> {
     match role {
         Role::Host(host) => wanted_by_host(daemon, host),
         Role::Registry(_) => vec![unix(daemon.registry_socket(), names::REGISTRY.to_owned())],
-        Role::Serve(ServeSettings { name, listen, .. }) => vec![match listen {
-            Listen::Unix(path) => unix(path.clone(), names::serve(name)),
+        Role::Serve(serve) => vec![match &serve.listen {
+            Listen::Unix(path) => unix(path.clone(), names::serve(&serve.name)),
             Listen::Tcp(address) => {
-                Wanted { kind: ListenerKind::Tcp, place: Place::Tcp(*address), name: names::serve(name) }
+                Wanted { kind: ListenerKind::Tcp, place: Place::Tcp(*address), name: names::serve(&serve.name) }
             }
         }],
     }

@@ -14,9 +14,10 @@ mod own;
 mod reach;
 mod slot;
 pub mod tls;
-mod watched;
+pub(crate) mod watched;
 
 pub use outgoing::Outgoing;
 pub use own::{Loss, Own};
+pub(crate) use reach::pause;
 pub use reach::{Reach, Standing};
 pub use slot::{Flight, HOLD, Piece, Slot};

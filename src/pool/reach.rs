@@ -116,7 +116,7 @@ impl Reach {
 
 /// 100 ms, doubling with every failure, at most a minute; shortened by up to a half, so that many daemons that lost the
 /// same host do not come back at the same moment.
-fn pause(failures: u32, jitter: f64) -> Duration {
+pub(crate) fn pause(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let full = SHORTEST.saturating_mul(1 << doublings).min(LONGEST);
     full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)

@@ -16,7 +16,7 @@ type Identity = Vec<Option<(u64, u64, u64, i128, i128)>>;
 
 /// See the head of this file.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     /// What was read, and from what.
     current: Option<(Identity, Rc<T>)>,
     /// What could not be read.
@@ -34,7 +34,7 @@ impl<T> Watched<T> {
     ///
     /// # Errors
     /// That of `read`, if the files have never been in order.
-    pub(super) fn get(&mut self, files: &[&Path], read: impl FnOnce() -> Result<T, String>) -> Result<Rc<T>, String> {
+    pub(crate) fn get(&mut self, files: &[&Path], read: impl FnOnce() -> Result<T, String>) -> Result<Rc<T>, String> {
         // Before they are read: what changes meanwhile is seen the next time.
         let now: Identity = files.iter().map(|file| identity(file)).collect();
         if let Some((as_of, value)) = &self.current

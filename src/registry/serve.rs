@@ -62,7 +62,7 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async move {
         let (told, news) = unbounded_channel();
-        let desk = Rc::new(Desk::new(Bounds::default(), open(settings, told)?));
+        let desk = Rc::new(Desk::new(Bounds::default(), open(*settings, told)?));
         let counted = Rc::clone(&desk);
         let control = service::serve(control, heritage.debug, move || numbers(&counted), orders);
         let control = spawn_local(control);

@@ -65,6 +65,15 @@ impl Inherited {
     }
 }
 
+impl From<Inherited> for OwnedFd {
+    fn from(inherited: Inherited) -> Self {
+        match inherited {
+            Inherited::Unix(listener) | Inherited::Deferred(listener) => listener.into(),
+            Inherited::Tcp(listener) => listener.into(),
+        }
+    }
+}
+
 impl Listener {
     /// Takes a listener into the current event loop.
     ///

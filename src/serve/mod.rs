@@ -1,31 +1,51 @@
-//! The far end: what a `[serve.NAME]` runs behind its listener. This is the place where it will be: so far its child
-//! accepts nobody, says that it is ready, answers its parent, and retires.
+//! The far end: a listener, and programs, workers or another service that answer its requests.
 //!
-//! Enters: heritage, control channel, listeners. Leaves: when it is told to.
+//! Enters: a [`ServeSettings`](crate::config::ServeSettings), and a listener that was inherited or is to be opened. Leaves: one answer to every request.
+//! Promised: what runs at once is bounded, and so is what waits, and how long; nothing that was started outlives its
+//! request or its worker, whatever it has started itself; at the end what is owed is answered.
+//!
+//! ```text
+//!  requester ──▶ door ──▶ session ──▶ choice ──▶ desk (gate) ──▶ exec / worker / forward ──▶ process (reaper)
+//!                            ◀────────────────── one answer, in order ──────────
+//! ```
+//!
+//! - [`choice`], [`gate`], [`life`], [`output`], [`timetable`], [`wire`], `intake` — the rules; pure
+//! - [`door`], `session`, [`tls`] — requesters
+//! - [`far`], `desk`, `job` — where a request meets what answers it; `report` — what is told of that
+//! - `exec`, `worker`, `forward`, `talk` — what answers it
+//! - `process`, [`reaper`], `complaints`, `leftovers` — processes
+//! - `registrar`, `tasks` — the name, and maintenance
+//! - `control`, `house` — the parent, signals, and the way from the beginning to the end
+//!
+//! What is spoken and promised to users: `docs/serve.md`.
 
-use std::io;
-use std::os::unix::net::UnixStream;
+pub mod choice;
+mod clock;
+mod complaints;
+mod control;
+mod desk;
+pub mod door;
+mod exec;
+pub mod far;
+mod forward;
+pub mod gate;
+mod house;
+mod intake;
+mod job;
+mod leftovers;
+pub mod life;
+pub mod output;
+mod process;
+pub mod reaper;
+mod registrar;
+mod report;
+mod session;
+mod talk;
+mod tasks;
+pub mod timetable;
+pub mod tls;
+pub mod wire;
+mod worker;
 
-use tokio::sync::mpsc::unbounded_channel;
-
-use crate::child::serve::Inheritance;
-use crate::child::service::{self, Order};
-use crate::heritage::Heritage;
-use crate::snapshot::{Reach, Snapshot};
-
-/// Runs until the parent wants it no more.
-///
-/// # Errors
-/// Those of the event loop.
-#[expect(clippy::needless_pass_by_value, reason = "the listeners are held until the end")]
-pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inheritance) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (orders, mut obeyed) = unbounded_channel();
-    let numbers = || Snapshot { reach: Reach::Up, ..Snapshot::default() };
-    runtime.block_on(async {
-        let control = tokio::spawn(service::serve(control, heritage.debug, numbers, orders));
-        while let Some(Order::Hosts(_)) = obeyed.recv().await {}
-        drop((obeyed, inheritance.listeners));
-        control.await.map_err(io::Error::other)?
-    })
-}
+pub use house::ServeError;
+pub(crate) use house::{alone, beside, run};

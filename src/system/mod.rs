@@ -13,6 +13,7 @@
 //! - [`memory`] — how the allocator keeps what was given up
 //! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
+//! - [`program`] — fork and exec of other programs, with three pipes and nothing else
 //! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`reexec`] — another image in the same process, with descriptors kept
 //! - [`signals`] — signals as things to be read
@@ -29,6 +30,7 @@ pub mod listen;
 pub mod memory;
 pub mod peer;
 pub mod pid_file;
+pub mod program;
 pub mod readiness;
 pub mod reexec;
 pub mod signals;

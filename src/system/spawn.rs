@@ -25,7 +25,7 @@ use super::reexec;
 use crate::heritage::CONTROL_FD;
 
 /// What the parent is told, by systemd or by the image before it, and no child may answer for.
-const PARENTS_OWN: [&str; 8] = [
+pub(super) const PARENTS_OWN: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -95,7 +95,7 @@ fn arrange(numbers: &mut [RawFd]) -> io::Result<()> {
 }
 
 /// Marks every descriptor from `first` on to be closed by exec, those of whoever started the parent included.
-fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+pub(super) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let from = libc::c_uint::try_from(first).map_err(io::Error::other)?;
     // SAFETY: a system call without pointers.
     let done = unsafe { libc::syscall(libc::SYS_close_range, from, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -122,7 +122,7 @@ fn close_on_exec_one_by_one(first: RawFd) -> io::Result<()> {
 
 /// An ignored signal stays ignored across exec, and a blocked one blocked: whoever started the parent (nohup, a shell
 /// script) must not decide which signals a child hears.
-fn reset_signals() -> io::Result<()> {
+pub(super) fn reset_signals() -> io::Result<()> {
     for each in Signal::iterator().filter(|each| !matches!(each, Signal::SIGKILL | Signal::SIGSTOP)) {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { signal(each, SigHandler::SigDfl) }?;

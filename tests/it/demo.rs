@@ -128,7 +128,7 @@ fn the_demo_tells_its_story_within_twenty_seconds_and_leaves_nothing_behind() {
     let places: Vec<_> = ACTS.iter().map(|act| end.told.find(act).unwrap_or_else(|| panic!("no {act}"))).collect();
     assert!(places.is_sorted(), "the acts come in order: {}", end.told);
     for words in [
-        "answer one",
+        "question one",
         "con_lost: nothing was sent",
         "con_delayed:1  order one tea",
         "demo is up",

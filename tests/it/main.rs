@@ -39,6 +39,8 @@ mod rights;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod sessions;

@@ -21,6 +21,9 @@ struct World {
     port: u16,
 }
 
+/// What one that is served says besides where it listens.
+const ECHO: &str = "\nregister = false\nhandler = [{ echo = true }]";
+
 const LOG: &str = "[log]\nlevel = \"debug\"";
 
 fn toml(services: &str) -> String {
@@ -31,7 +34,7 @@ fn toml(services: &str) -> String {
 impl World {
     fn new() -> Self {
         let (host, port) = (ChaosHost::start(Dialect::Line), free_port());
-        let settings = format!("{LOG}\n[serve.far]\nlisten = \"0.0.0.0:{port}\"");
+        let settings = format!("{LOG}\n[serve.far]\nlisten = \"0.0.0.0:{port}\"{ECHO}");
         let place = Place::with_settings(&[&format!("far {} line", host.address())], &settings);
         let daemon = place.start();
         Self { _host: host, place, daemon, port }
@@ -127,7 +130,7 @@ fn a_registry_that_dies_is_started_again_by_the_rules_and_touches_nobody_else() 
 #[test]
 fn a_restart_replaces_exactly_those_whose_settings_have_changed() {
     let world = World::new();
-    let listens = |port| format!("listen = \"0.0.0.0:{port}\"");
+    let listens = |port| format!("listen = \"0.0.0.0:{port}\"{ECHO}");
     let far = format!("[serve.far]\n{}", listens(world.port));
     let pids = |status: &Value| {
         let [registry, serve] =
@@ -149,7 +152,7 @@ fn a_restart_replaces_exactly_those_whose_settings_have_changed() {
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
 
     let elsewhere = world.place.path("run/far.served");
-    let there = format!("[registry]\nfile = \"names\"\n[serve.far]\nlisten = \"unix:{}\"", elsewhere.display());
+    let there = format!("[registry]\nfile = \"names\"\n[serve.far]\nlisten = \"unix:{}\"{ECHO}", elsewhere.display());
     let fourth = pids(&world.configure(&there));
     assert_eq!((&fourth.0, fourth.1), (&first.0, second.1));
     assert_ne!(fourth.2, first.2, "it listens elsewhere");
@@ -168,7 +171,7 @@ fn services_come_and_go_with_the_configuration() {
     assert!(!world.place.socket("registry").exists());
 
     let port = free_port();
-    let again = world.configure(&format!("[serve.near]\nlisten = \"127.0.0.1:{port}\""));
+    let again = world.configure(&format!("[serve.near]\nlisten = \"127.0.0.1:{port}\"{ECHO}"));
     assert_eq!(names(&again), ["registry registry", "serve near"]);
     assert_eq!(again["hosts"][0]["pid"], host, "the host's child stays: {again}");
     UnixStream::connect(world.place.socket("registry")).expect("somebody listens");
@@ -177,7 +180,7 @@ fn services_come_and_go_with_the_configuration() {
     // What somebody else has cannot be had: everything stays as it is.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it has an address");
-    world.place.replace("tieline.toml", &toml(&format!("[serve.near]\nlisten = \"{address}\"")));
+    world.place.replace("tieline.toml", &toml(&format!("[serve.near]\nlisten = \"{address}\"{ECHO}")));
     let complaint = world.daemon.fail_to_restart();
     assert!(complaint.contains(&address.to_string()) && complaint.contains("another program has it"), "{complaint}");
     let now = world.daemon.live_status();

@@ -28,7 +28,7 @@ impl Heard {
         let failure = Failure::ALL.into_iter().find(|failure| failure.word() == reply);
         match failure {
             Some(failure) => Self::Failure(failure),
-            None if reply.strip_prefix("answer ") == Some(words) => Self::Answer,
+            None if reply.strip_prefix("question ") == Some(words) => Self::Answer,
             None => Self::Wrong,
         }
     }
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_this_very_question_is_one() {
-        assert_eq!(Heard::of("answer 1 2", "1 2"), Heard::Answer);
+        assert_eq!(Heard::of("question 1 2", "1 2"), Heard::Answer);
         assert_eq!(Heard::of("con_lost", "1 2"), Heard::Failure(Failure::Lost));
-        for reply in ["answer 1 3", "answer 1 2 ", "question 1 2", "1 2", "", "con_lost "] {
+        for reply in ["question 1 3", "question 1 2 ", "answer 1 2", "1 2", "", "con_lost "] {
             assert_eq!(Heard::of(reply, "1 2"), Heard::Wrong, "{reply:?}");
         }
     }

@@ -6,11 +6,12 @@
 //! it is left.
 //!
 //! - [`story`] — the acts, in order
-//! - [`echo`] — a small host, run as a process of its own; [`host`] — that process from outside
+//! - [`echo`] — a small host, a far end of its own; [`clerk`] — who takes orders there; [`host`] — that process from outside
 //! - [`daemon`] — `tieline run` and the commands, as a user would run them; [`home`] — the directory they use
 //! - [`crowd`] — a hundred requesters; [`figures`] — what they heard; [`orders`] — writes that must not be lost
 //! - [`stage`] — how it is told; [`trouble`] — why it ended early; [`process`] — nothing started is left
 
+pub(super) mod clerk;
 mod crowd;
 mod daemon;
 pub(super) mod echo;

@@ -61,10 +61,11 @@ async fn a_host(stage: &mut Stage) -> Result<Host, Trouble> {
     stage.act("A host")?;
     let host = Host::start(0).await?;
     stage.say(&format!(
-        "Process {} listens at 127.0.0.1:{}. It answers each line after 1 ms. It stands for your remote service.",
+        "Process {} listens at 127.0.0.1:{}: a far end of tieline's own. It answers a question with the question. It",
         host.id(),
         host.port()
     ))?;
+    stage.say("stands for your remote service.")?;
     Ok(host)
 }
 
@@ -85,7 +86,7 @@ async fn a_daemon(stage: &mut Stage, home: &Home, host: &Host) -> Result<Daemon,
     stage.command("tieline send demo question one")?;
     let reply = daemon.command(&["send", "demo", "question", "one"]).await?;
     stage.say(&reply)?;
-    Trouble::unless(reply == "answer one\n", || format!("the answer to `question one` was `{}`", reply.trim_end()))?;
+    Trouble::unless(reply == "question one\n", || format!("the answer to `question one` was `{}`", reply.trim_end()))?;
     stage.say(&format!("(Every command here has --config {} behind it.)", home.config().display()))?;
     Ok(daemon)
 }

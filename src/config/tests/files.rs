@@ -55,8 +55,8 @@ fn a_spool_inside_the_run_directory_can_be_made() {
 fn what_the_registry_and_the_served_need_must_be_possible_and_theirs_alone() {
     let dir = configured("", "a");
     let toml = dir.path().join("tieline.toml");
-    let more =
-        "[registry]\nfile = 'no/names'\n[serve.x]\nlisten = 'unix:/no/x'\n[serve.y]\nlisten = 'unix:RUN/a.sock'\n";
+    let more = "[registry]\nfile = 'no/names'\n[serve.x]\nlisten = 'unix:/no/x'\nhandler = [{ echo = true }]\n[serve.y]
+listen = 'unix:RUN/a.sock'\nhandler = [{ echo = true }]\n";
     let more = more.replace("RUN", dir.path().join("run").to_str().unwrap());
     fs::write(&toml, fs::read_to_string(&toml).unwrap() + &more).unwrap();
     insta::assert_snapshot!(said(dir.path()), @r"

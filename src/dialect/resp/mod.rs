@@ -102,6 +102,11 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
+/// The words of a complete request in array form.
+pub fn command_words(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Words::of(frame)
+}
+
 /// Appends the request that consists of `words`, as an array of strings.
 pub fn encode_command<W: AsRef<[u8]>>(words: &[W], out: &mut Vec<u8>) {
     push_length(b'*', words.len(), out);

@@ -121,8 +121,8 @@ fn a_host_with_a_socket_that_its_child_does_not_know_gets_another_child() {
 
 /// The plans of the registry and of what is served under the name `a`.
 fn services() -> [Heritage; 2] {
-    let registry = Role::Registry(RegistrySettings::with_defaults("/r".into()));
-    [registry, Role::Serve(ServeSettings::with_defaults("a", Listen::Unix("/a".into())))].map(plan_for)
+    let registry = Role::Registry(Box::new(RegistrySettings::with_defaults("/r".into())));
+    [registry, Role::Serve(Box::new(ServeSettings::with_defaults("a", Listen::Unix("/a".into()))))].map(plan_for)
 }
 
 /// What is inherited of a host called `a`, and of these.

@@ -268,8 +268,8 @@ fn unknown(kind: Kind, name: &str) -> Heritage {
             let address = Address::Unix { path: nowhere };
             Role::Host(Box::new(HostSettings::with_defaults(name, address, Dialect::Line)))
         }
-        Kind::Registry => Role::Registry(RegistrySettings::with_defaults(nowhere)),
-        Kind::Serve => Role::Serve(ServeSettings::with_defaults(name, Listen::Unix(nowhere))),
+        Kind::Registry => Role::Registry(Box::new(RegistrySettings::with_defaults(nowhere))),
+        Kind::Serve => Role::Serve(Box::new(ServeSettings::with_defaults(name, Listen::Unix(nowhere)))),
     };
     Heritage {
         role,

@@ -368,8 +368,8 @@ fn hosts_are_counted_by_how_they_are() {
 
 /// A first start with the registry, a name that is served, and a host of the same name.
 fn with_services(now: Instant) -> Table {
-    let registry = Role::Registry(RegistrySettings::with_defaults("/r".into()));
-    let serve = Role::Serve(ServeSettings::with_defaults("a", Listen::Unix("/a".into())));
+    let registry = Role::Registry(Box::new(RegistrySettings::with_defaults("/r".into())));
+    let serve = Role::Serve(Box::new(ServeSettings::with_defaults("a", Listen::Unix("/a".into()))));
     let roles = [Role::Host(Box::new(host("a", Start::Demand))), registry, serve];
     let fates = crate::parent::reconcile::reconcile(Vec::new(), roles.map(plan_for).to_vec(), &build(1));
     let (table, first) = Table::inherit(fates, build(1), 1, None, now);

@@ -107,7 +107,10 @@ fn machine_roots() -> Result<RootCertStore, Complaint> {
 }
 
 /// The CAs in a file.
-fn named_roots(file: &Path) -> Result<RootCertStore, Complaint> {
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub(crate) fn named_roots(file: &Path) -> Result<RootCertStore, Complaint> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
         roots.add(certificate).map_err(|error| {
@@ -129,7 +132,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Complaint> 
     Ok(found)
 }
 
-fn certified_key(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Complaint> {
+/// A certificate with its key.
+///
+/// # Errors
+/// What is wrong with one of the files, and what to do.
+pub(crate) fn certified_key(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Complaint> {
     let chain = certificates(cert)?;
     let bytes = private(key, NOT_OTHERS)?;
     let private_key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| no_pem(key, &error, "private key"))?;

@@ -121,9 +121,9 @@ fn plan_of(name: &str, (way, start): Way) -> Heritage {
     let role = match name.strip_prefix("serve ") {
         Some(served) => {
             let port = 100 + u16::try_from(way).unwrap();
-            Role::Serve(ServeSettings::with_defaults(served, Listen::Tcp(([127, 0, 0, 1], port).into())))
+            Role::Serve(Box::new(ServeSettings::with_defaults(served, Listen::Tcp(([127, 0, 0, 1], port).into()))))
         }
-        None if name == "registry" => Role::Registry(RegistrySettings::with_defaults(format!("/{way}").into())),
+        None if name == "registry" => Role::Registry(Box::new(RegistrySettings::with_defaults(format!("/{way}").into()))),
         None => Role::Host(Box::new(HostSettings { queue: 100 + way, ..host(name, start) })),
     };
     plan_for(role)
