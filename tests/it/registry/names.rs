@@ -43,7 +43,8 @@ fn a_host_is_found_by_its_name_and_work_is_spread_over_the_instances() {
 #[test]
 fn an_instance_that_cannot_be_reached_is_passed_over() {
     let host = ChaosHost::start(Dialect::Line);
-    let daemon = Daemon::start(&["far @far line"]);
+    // Its child starts when all are registered, and one failed attempt is enough to answer lost.
+    let daemon = Daemon::start(&["far @far line retries=1 start=demand"]);
     let mut program = Program::connect(&socket(daemon.place()));
     // Handed out first; nobody listens there.
     program.register("far unix:/nowhere/at.all ttl=60s");
