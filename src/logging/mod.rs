@@ -151,6 +151,12 @@ const fn rank(level: Level) -> u8 {
     }
 }
 
+/// As [`rank`], but what the client of NATS says of its attempts is for who looks for a fault: what matters of it, we say.
+fn weight(metadata: &Metadata<'_>) -> u8 {
+    let least = if metadata.target().starts_with("async_nats") { Level::DEBUG } else { Level::ERROR };
+    rank(*metadata.level()).max(rank(least))
+}
+
 /// Makes a line of each event.
 struct Lines {
     name: String,
@@ -160,7 +166,7 @@ struct Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        rank(*metadata.level()) <= EFFECTIVE.load(Ordering::Relaxed)
+        weight(metadata) <= EFFECTIVE.load(Ordering::Relaxed)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -177,7 +183,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let level = *event.metadata().level();
         let mut words = Words::default();
         event.record(&mut words);
-        if rank(level) <= rank(Level::INFO) {
+        if weight(event.metadata()) <= rank(Level::INFO) {
             remember(&words.message);
         }
         let name = words.host.take().unwrap_or_else(|| self.name.clone());

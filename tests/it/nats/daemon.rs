@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tieline::dialect::Dialect;
 
-use crate::common::{ChaosHost, Daemon, LONG, Nats, Place, Relay, wait_until};
+use crate::common::{ChaosHost, Daemon, LONG, Nats, Place, Relay, private, wait_until};
 
 /// A connection to a registry.
 struct Names(BufReader<UnixStream>);
@@ -220,6 +220,20 @@ fn a_registry_moves_to_nats_with_a_restart() {
         line.starts_with("error unknown ").then_some(())
     });
     Names::of(&place).register("shared tcp:192.0.2.1:2 ttl=60s");
+    daemon.stop();
+}
+
+#[test]
+fn why_it_is_away_is_said_once_however_often_it_is_tried() {
+    let nats = Nats::start_with("authorization { token: t0ken }");
+    let place = Place::with_settings(&[], &format!("[registry]\nnats = [\"{}\"]\ntoken_file = \"token\"", nats.url()));
+    private(&place.path("token"), "other");
+    let daemon = place.start();
+    let attempts = || nats.log().matches("authentication error").count();
+    wait_until("it has been refused four times", || (attempts() >= 4).then_some(()));
+    let log = place.log();
+    assert_eq!(log.matches("the server refuses the token in").count(), 1, "{log}");
+    assert!(!log.contains("authorization violation"), "what the client says at each attempt: {log}");
     daemon.stop();
 }
 
