@@ -37,7 +37,11 @@ fn accept(settings: &Settings, out: &mut impl Write, err: &mut impl Write) -> io
         1 => "1 host".to_owned(),
         count => format!("{count} hosts"),
     };
-    writeln!(out, "{}: in order, {count} in {}", settings.file.display(), settings.daemon.hosts_tab.display())?;
+    let (file, table) = (settings.file.display(), settings.daemon.hosts_tab.display());
+    writeln!(out, "{file}: in order, {count} in {table}")?;
+    for serve in &settings.serves {
+        writeln!(out, "  serve {} at {}, {} handlers", serve.name, serve.listen, serve.handlers.len())?;
+    }
     for line in aligned(&settings.hosts) {
         writeln!(out, "  {line}")?;
     }
