@@ -1,9 +1,9 @@
 //! The directory: all rows in memory. Pure.
 //!
 //! Enters: what programs want, with their user; what a store has written and what it tells; the hosts; the time. Leaves: a
-//! [`Wish`] or a [`Refusal`]; rows, least recently handed out first; rows whose time is over; changes in their order.
-//! Promised: reading asks nobody; a change has the next revision, in the order in which it was taken over; who follows the
-//! changes from a revision on has the same rows as the directory.
+//! [`Wish`](super::store::Wish) or a [`Refusal`]; rows, least recently handed out first; rows whose time is over; changes in
+//! their order. Promised: reading asks nobody; a change has the next revision, in the order in which it was taken over; who
+//! follows the changes from a revision on has the same rows as the directory.
 //!
 //! - `judge` — who may change what
 //! - `take` — taking over what a store has written, what others did, and the hosts

@@ -8,7 +8,7 @@
 //! group. `synchronous=NORMAL`: a commit survives the end of the process, not the loss of power; after that the programs
 //! that registered themselves are gone as well.
 //!
-//! The thread keeps what it has written ([`Shadow`]), as the directory does, by the same shared rows. When the file had to
+//! The thread keeps what it has written (its shadow), as the directory does, by the same shared rows. When the file had to
 //! be opened anew, it is written from there: so a disk that was full or a file that was damaged costs nothing but the
 //! registrations that were refused meanwhile. Renewals are not refused then: a full disk must not end the leases of
 //! programs that are alive. They are written down with the rest when that is possible again.
