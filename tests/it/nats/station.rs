@@ -15,6 +15,9 @@ use tokio::time::timeout;
 
 use crate::common::LONG;
 
+/// It takes the servers of a cluster up to half a minute to notice that they are too few.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 pub(super) struct Station {
     runtime: Runtime,
     store: NatsStore,
@@ -94,7 +97,7 @@ impl Station {
         let start = Instant::now();
         while !holds(self) {
             let rest =
-                LONG.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
+                PATIENCE.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
             self.hear(rest);
         }
     }
