@@ -58,8 +58,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Starts the store in `file`, which is made if it is missing, and its directory with it. It is opened in the background: [`News::Table`] says that
-    /// it is, [`News::Away`] that it could not be and is tried again.
+    /// Starts the store in `file`, which is made if it is missing, and its directory with it. It is opened in the background:
+    /// [`News::Table`] says that it is, [`News::Away`] that it could not be and is tried again.
     ///
     /// # Errors
     /// When the system has no thread left.

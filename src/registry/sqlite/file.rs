@@ -1,8 +1,8 @@
 //! The file: its lock, its format, and what is done with one that is damaged.
 //!
 //! Enters: a path, whatever is there. Leaves: an open database, or a [`FileError`] that says what to do.
-//! Promised: a damaged file is kept beside (`corrupt-TIME/` in its directory), a fresh one is made, and both are said; a file that a later
-//! version has written is left alone; while an earlier registry has the file, it is not touched.
+//! Promised: a damaged file is kept beside (`corrupt-TIME/` in its directory), a fresh one is made, and both are said; a file
+//! that a later version has written is left alone; while an earlier registry has the file, it is not touched.
 //!
 //! The format is the number of migrations that were done (`user_version`); each is done once, in a transaction.
 //!
