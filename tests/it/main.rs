@@ -21,6 +21,8 @@ mod harness;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod lives;
 #[cfg(test)]
 mod memcache;

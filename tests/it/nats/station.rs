@@ -96,8 +96,9 @@ impl Station {
     pub(super) fn wait(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
-            let rest =
-                PATIENCE.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
+            let rest = PATIENCE
+                .checked_sub(start.elapsed())
+                .unwrap_or_else(|| panic!("waited in vain: {what}; {:?}", self.away));
             self.hear(rest);
         }
     }

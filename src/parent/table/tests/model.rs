@@ -123,7 +123,9 @@ fn plan_of(name: &str, (way, start): Way) -> Heritage {
             let port = 100 + u16::try_from(way).unwrap();
             Role::Serve(Box::new(ServeSettings::with_defaults(served, Listen::Tcp(([127, 0, 0, 1], port).into()))))
         }
-        None if name == "registry" => Role::Registry(Box::new(RegistrySettings::with_defaults(format!("/{way}").into()))),
+        None if name == "registry" => {
+            Role::Registry(Box::new(RegistrySettings::with_defaults(format!("/{way}").into())))
+        }
         None => Role::Host(Box::new(HostSettings { queue: 100 + way, ..host(name, start) })),
     };
     plan_for(role)
