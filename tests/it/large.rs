@@ -16,9 +16,9 @@ fn value(size: usize, salt: usize) -> String {
     (0..size).map(|at| char::from(b'!' + ((at / 89 + at % 89 + salt) % 89) as u8)).collect()
 }
 
-fn redis_over_one_connection() -> (Redis, Daemon) {
+fn redis_over(connections: u32) -> (Redis, Daemon) {
     let redis = Redis::start();
-    let daemon = Daemon::start(&[&format!("cache {} resp connections=1", redis.address())]);
+    let daemon = Daemon::start(&[&format!("cache {} resp connections={connections}", redis.address())]);
     (redis, daemon)
 }
 
@@ -44,7 +44,7 @@ fn bulk(value: &str) -> String {
 
 #[test]
 fn values_of_any_size_pass_byte_for_byte_over_a_shared_connection() {
-    let (_redis, daemon) = redis_over_one_connection();
+    let (_redis, daemon) = redis_over(1);
     thread::scope(|scope| {
         for salt in 0..6 {
             let daemon = &daemon;
@@ -65,13 +65,13 @@ fn values_of_any_size_pass_byte_for_byte_over_a_shared_connection() {
 
 #[test]
 fn who_reads_a_large_value_late_gets_all_of_it_and_holds_up_nobody() {
-    let (_redis, daemon) = redis_over_one_connection();
+    let (_redis, daemon) = redis_over(2);
     let value = value(5 << 20, 9);
     exchange(&daemon, &encode_command(&["SET", "large", &value]), b"+OK\r\n", 100);
     let mut late = daemon.requester("cache", Dialect::Resp);
     late.send_bytes(&encode_command(&["GET", "large"]));
     wait_until("the value is on its way", || late.wait_for_reply(Duration::from_secs(1)).then_some(()));
-    // It reads nothing of the rest; another one waits behind its value.
+    // It reads nothing of the rest, so that its connection is read no further; there is another one.
     let mut other = daemon.requester("cache", Dialect::Resp);
     other.send_bytes(&encode_command(&["ECHO", "hello"]));
     assert_eq!(other.reply(), bulk("hello"));
