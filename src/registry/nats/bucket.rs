@@ -45,6 +45,9 @@ pub(super) struct Bucket {
     base: u64,
 }
 
+/// A key that is no row's: what is written there shows that a majority of the servers is there to write.
+const PROOF: &str = "=proof";
+
 /// A sequence that no key has: expecting it is to be refused.
 const NEVER: u64 = 1 << 62;
 
@@ -167,6 +170,15 @@ impl Bucket {
                 _ => Err(Trouble::Silent(error.to_string())),
             },
         }
+    }
+
+    /// Writes something that says nothing. A server that has lost the others may go on answering questions for as long as
+    /// it likes, but it cannot acknowledge this.
+    pub(super) async fn prove(&self) -> Result<(), String> {
+        let message = PublishMessage::build().header(OPERATION, "PURGE").header(ROLLUP, "sub").ttl(MARKER);
+        let sent = self.context.send_publish(self.subject(PROOF), message).await;
+        let cannot = |error: PublishError| format!("nothing can be written to the bucket: {error}");
+        sent.map_err(cannot)?.await.map(drop).map_err(cannot)
     }
 
     /// Asks how it is.

@@ -2,7 +2,7 @@
 //!
 //! Enters: the settings. Leaves: news for the directory, and for those who ask the bucket that can be asked now, or why there
 //! is none. Promised: whatever was missed, the first news of a life is the whole table; a life ends when its connection ends,
-//! when the bucket stops answering, is another one or goes back in time, or when its watch falls behind; there is always a
+//! when the bucket stops answering, cannot be written to, is another one or goes back in time, or when its watch falls behind; there is always a
 //! next attempt, at most five seconds later; why there is no connection is said once, not at every attempt.
 //!
 //! Nothing of a life is kept for the next one, as it may lead to another server, another bucket and another past. While none
@@ -92,6 +92,7 @@ impl Lives {
         let lost = |reason: String| NatsError::Lost { server: server.clone(), reason };
         let bucket = Bucket::open(client, &self.settings).await?;
         let (bucket, pulse) = self.continued(bucket).await.map_err(lost)?;
+        bucket.prove().await.map_err(lost)?;
         let (mut watch, table) = Watch::begin(bucket, pulse).await.map_err(lost)?;
         let table = self.shared.reflect(|mirror| mirror.table(table, watch.seen));
         let rows = self.shared.mirror().rows();

@@ -1,7 +1,8 @@
 //! One watch of the bucket: first all that stands in it, then every change, and whether that is still true.
 //!
 //! Enters: a bucket. Leaves: entries with their age by the server's clock, or why there will be no more. Promised: nothing is
-//! missed without an error: a watch that falls behind, or that belongs to a bucket which is not there any more, is found out.
+//! missed without an error: a watch that falls behind, or that belongs to a bucket which is not there any more, or cannot be
+//! written to, is found out.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(super) struct Watch {
     messages: Ordered,
     /// The last version that has been seen.
     pub(super) seen: Version,
+    /// Whether something has been since the bucket was asked: then there was a majority to write it.
+    heard: bool,
     /// How the bucket was when it was last asked, and when that was.
     pulse: Pulse,
     asked: Instant,
@@ -33,7 +36,7 @@ impl Watch {
     pub(super) async fn begin(bucket: Bucket, pulse: Pulse) -> Result<(Self, Vec<Entry>), String> {
         let asked = Instant::now();
         let (messages, mut behind) = bucket.watch().await?;
-        let mut watch = Self { bucket, messages, seen: pulse.last, pulse, asked };
+        let mut watch = Self { bucket, messages, seen: pulse.last, heard: true, pulse, asked };
         let mut table = Vec::new();
         while behind > 0 {
             let next = timeout(NEXT, watch.read()).await.map_err(|_| "the table came to a stop".to_owned())?;
@@ -57,6 +60,7 @@ impl Watch {
         };
         let read = self.bucket.entry(&message, self.now()).ok_or("the watch gave what is no entry")?;
         self.seen = self.seen.max(read.0.version);
+        self.heard = true;
         Ok(read)
     }
 
@@ -66,8 +70,12 @@ impl Watch {
         self.pulse.now.checked_add(since).unwrap_or(self.pulse.now)
     }
 
-    /// Asks the bucket how it is, and whether that fits what has been seen.
+    /// Asks the bucket how it is, and whether that fits what has been seen; and whether it can be written to, if nobody has
+    /// shown that lately.
     pub(super) async fn feel(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.heard) {
+            self.bucket.prove().await?;
+        }
         let pulse = self.bucket.pulse().await?;
         match self.pulse {
             before if pulse.created != before.created => return Err("the bucket was made anew".to_owned()),
