@@ -39,7 +39,8 @@ pub struct Heritage {
     pub role: Role,
     /// The inherited listeners, in the order of their descriptors.
     pub listeners: Vec<ListenerKind>,
-    /// Where its deferred transactions are stored; none for a host that is not deferred.
+    /// Where its deferred transactions are stored, or what it has executed is remembered; none for a host that is not
+    /// deferred, and for what is served without `dedupe`.
     pub spool: Option<PathBuf>,
     /// The socket of the registry, for children that look names up or register one.
     #[serde(default, rename = "registry_socket")]

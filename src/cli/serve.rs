@@ -34,13 +34,14 @@ pub(super) fn run(config: Option<&Path>, name: &str) -> u8 {
 }
 
 fn serve(served: ServeSettings, settings: &Settings) -> u8 {
-    match serve::alone(served, settings.daemon.registry_socket(), settings.drain) {
+    let spool = settings.daemon.spool_of(&served.name);
+    match serve::alone(served, settings.daemon.registry_socket(), spool, settings.drain) {
         Ok(()) => exit::OK,
         Err(error) => {
             tracing::error!("{error}");
             match error {
                 ServeError::Listen(_) | ServeError::Listener(_) => exit::UNAVAILABLE,
-                ServeError::Runtime(_) | ServeError::NoListener => exit::TEMPFAIL,
+                ServeError::Runtime(_) | ServeError::NoListener | ServeError::NoSpool => exit::TEMPFAIL,
             }
         }
     }

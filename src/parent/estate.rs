@@ -147,13 +147,22 @@ fn kept(sockets: Vec<HostSockets>, manager: &Manager) -> impl Iterator<Item = Op
     })
 }
 
+/// Whether a child for `role` has something to store.
+fn stores(role: &Role) -> bool {
+    match role {
+        Role::Host(host) => host.deferred,
+        Role::Registry(_) => false,
+        Role::Serve(serve) => serve.dedupe.is_some(),
+    }
+}
+
 /// What a child for `role` would be started with now.
 pub(crate) fn plan(settings: &Settings, role: Role) -> Plan {
     let daemon = &settings.daemon;
     let registry = settings.registry.as_ref().map(|_| daemon.registry_socket());
     Plan {
         listeners: wanted(daemon, &role).into_iter().map(|wanted| wanted.kind).collect(),
-        spool: role.host().filter(|host| host.deferred).map(|host| daemon.spool_of(&host.name)),
+        spool: stores(&role).then(|| daemon.spool_of(role.name())),
         registry: registry.filter(|_| role.asks_registry()),
         role,
         log: settings.log.clone(),

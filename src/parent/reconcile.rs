@@ -42,7 +42,9 @@ impl Fate {
             Self::Keep(bequest, plan) | Self::Replace(bequest, plan) => (bequest, plan.spool.as_deref()),
             Self::Remove(bequest) => (bequest, None),
         };
-        before.plan()?.spool.as_deref().filter(|before| Some(*before) != after)
+        // What others store is not to be sent anywhere.
+        let before = before.plan().filter(|before| before.role.host().is_some())?;
+        before.spool.as_deref().filter(|before| Some(*before) != after)
     }
 
     /// The same for one that has got a socket which its child does not know.

@@ -69,11 +69,7 @@ mod tests {
 
     fn choice(dialect: Dialect, matches: &[Match]) -> Choice {
         let limits = Limits::default();
-        let handler = |matches: &Match| HandlerSettings {
-            matches: matches.clone(),
-            action: Action::Echo,
-            limits: limits.clone(),
-        };
+        let handler = |matches: &Match| HandlerSettings::new(matches.clone(), Action::Echo, limits.clone());
         Choice::new(dialect, &matches.iter().map(handler).collect::<Vec<_>>())
     }
 

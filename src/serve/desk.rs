@@ -67,7 +67,7 @@ impl Desk {
             Asked::Full => Err(self.full()),
             Asked::Hopeless(pause) => {
                 let why = format!("{}; next attempt in {}", self.trouble.borrow(), Time(pause));
-                Err(Failure::Handler(why))
+                Err(Failure::NotBegun(why))
             }
             Asked::Waits => self.wait(ticket, deadline).await,
         }

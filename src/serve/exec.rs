@@ -26,9 +26,9 @@ const CHUNK: usize = 16 * 1024;
 
 /// Runs `command` for a request.
 pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, command: Vec<String>, job: Job) {
-    match far.start(&command) {
+    match far.start(&command, job.tag.as_deref()) {
         Ok(process) => Run::new(&far, &desk, process, job).live_and_die(&far).await,
-        Err(why) => job.answer(Err(Failure::Handler(why))),
+        Err(unstarted) => job.answer(Err(unstarted.failure())),
     }
     drop(place);
 }
@@ -74,7 +74,7 @@ impl Run {
                 Event::Read(Ok(count @ 1..)) => self.heard(&chunk[..count]),
                 Event::Read(_) => self.listens = false,
                 Event::Time => self.time_passed(),
-                Event::Halt => self.must_end(Failure::Handler("the service stops".to_owned())),
+                Event::Halt => self.must_end(Failure::InDoubt("the service stops".to_owned())),
                 Event::Ended => break,
             }
         }

@@ -4,7 +4,6 @@
 //! its deadline, whether or not who asked is still there; after [`Stage::Halted`] whatever runs is ended by force.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,11 +12,13 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::choice::Choice;
+use super::chosen::Chosen;
 use super::desk::{Admission, Desk, Place};
 use super::job::{Answer, Job};
-use super::process::Process;
+use super::process::{Process, Unstarted};
 use super::reaper::Reaper;
-use super::wire::{Failure, first_word};
+use super::tagged::Once;
+use super::wire::Failure;
 use super::{exec, forward, worker};
 use crate::child::tally::Tally;
 use crate::config::HostSettings;
@@ -40,7 +41,7 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Far {
     settings: ServeSettings,
-    choice: Choice,
+    pub(super) choice: Choice,
     pub(super) desks: Vec<Rc<Desk>>,
     /// Of each handler that forwards, what opens its connections.
     openers: Vec<Option<Rc<Opener>>>,
@@ -48,6 +49,8 @@ pub struct Far {
     stage: watch::Sender<Stage>,
     /// Whether another process serves in its place already.
     succeeded: Cell<bool>,
+    /// What is known of tagged requests, where there are any.
+    pub(super) once: Option<Once>,
     pub(super) tally: RefCell<Tally>,
     requesters: watch::Sender<u32>,
     pub(super) under_way: Cell<u64>,
@@ -56,8 +59,12 @@ pub struct Far {
 impl Far {
     /// Begins to serve: nothing is started before it is needed. `registry`: where names are looked up that requests are
     /// forwarded to. Needs a `LocalSet`.
-    #[must_use]
-    pub fn new(settings: ServeSettings, reaper: Rc<Reaper>, registry: Option<&Path>) -> Rc<Self> {
+    pub(super) fn new(
+        settings: ServeSettings,
+        reaper: Rc<Reaper>,
+        registry: Option<&Path>,
+        once: Option<Once>,
+    ) -> Rc<Self> {
         let choice = Choice::new(settings.dialect, &settings.handlers);
         let desks: Vec<_> = settings.handlers.iter().map(|handler| Desk::new(handler.clone())).collect();
         let openers = settings.handlers.iter().map(|handler| opener(&settings, &handler.action, registry)).collect();
@@ -66,7 +73,7 @@ impl Far {
         }
         let (stage, tally) = (watch::Sender::new(Stage::Serving), RefCell::default());
         let (succeeded, requesters, under_way) = (Cell::new(false), watch::Sender::new(0), Cell::new(0));
-        Rc::new(Self { settings, choice, desks, openers, reaper, stage, succeeded, tally, requesters, under_way })
+        Rc::new(Self { settings, choice, desks, openers, reaper, stage, succeeded, once, tally, requesters, under_way })
     }
 
     /// What it goes by.
@@ -101,7 +108,7 @@ impl Far {
     }
 
     /// The frame of an answer; it is counted.
-    fn worded(&self, answer: Answer, arrived: Instant) -> Vec<u8> {
+    pub(super) fn worded(&self, answer: Answer, arrived: Instant) -> Vec<u8> {
         match answer {
             Ok(reply) => {
                 self.tally.borrow_mut().replied(arrived.elapsed());
@@ -117,44 +124,32 @@ impl Far {
         self.tally.borrow_mut().failed(match failure {
             Failure::Timeout(_) => Counted::Timeout,
             Failure::Busy(_) => Counted::Busy,
-            Failure::Handler(_) => Counted::Failed,
+            Failure::Handler(_) | Failure::NotBegun(_) | Failure::InDoubt(_) => Counted::Failed,
             Failure::Refused(_) | Failure::Unknown(_) => Counted::Refused,
         });
         failure.encode(self.dialect())
     }
 
     async fn handle(self: &Rc<Self>, frame: Vec<u8>, arrived: Instant) -> Answer {
-        let Some(number) = self.choice.pick(&frame) else { return Err(self.unknown(&frame)) };
-        let Some(desk) = self.desks.get(number) else { return Err(self.unknown(&frame)) };
-        let limits = &desk.handler.limits;
-        if frame.len() as u64 > limits.max_request {
-            return Err(Failure::Refused(format!("the request is larger than {} bytes", limits.max_request)));
-        }
-        match &desk.handler.action {
-            Action::Echo => return Ok(frame),
-            Action::Forward(_) => self.may_be_forwarded(&frame)?,
-            Action::Exec(_) | Action::Worker(_) => {}
-        }
-        let (job, answer) = Job::new(frame, arrived + limits.timeout);
-        Rc::clone(self).pass_on(Rc::clone(desk), number, job).await;
-        answer.await.unwrap_or_else(|_| Err(Failure::Handler("it was lost; this is a fault of tieline".to_owned())))
+        let chosen = self.chosen(&frame)?;
+        let deadline = arrived + chosen.desk.handler.limits.timeout;
+        self.carry_out(chosen, frame, None, deadline).await
     }
 
-    fn unknown(&self, frame: &[u8]) -> Failure {
-        let word = first_word(self.dialect(), frame);
-        let word: String = String::from_utf8_lossy(&word).chars().take(40).collect();
-        Failure::Unknown(format!("no handler for \"{word}\""))
-    }
-
-    /// What binds something to its connection cannot be sent on one that others share.
-    fn may_be_forwarded(&self, frame: &[u8]) -> Result<(), Failure> {
-        let command = match self.dialect().wish(frame) {
-            Wish::Session { command, .. } => command.into_owned(),
-            Wish::Hello(_) => "HELLO".to_owned(),
-            Wish::Quit => "QUIT".to_owned(),
-            _ => return Ok(()),
-        };
-        Err(Failure::Refused(format!("{command} needs a connection of its own, which is not offered here")))
+    /// Has a request answered, under its tag if it has one.
+    pub(super) async fn carry_out(
+        self: &Rc<Self>,
+        Chosen { number, desk }: Chosen,
+        frame: Vec<u8>,
+        tag: Option<String>,
+        deadline: Instant,
+    ) -> Answer {
+        if desk.handler.action == Action::Echo {
+            return Ok(frame);
+        }
+        let (job, answer) = Job::new(frame, tag, deadline);
+        Rc::clone(self).pass_on(desk, number, job).await;
+        answer.await.unwrap_or_else(|_| Err(Failure::InDoubt("it was lost; this is a fault of tieline".to_owned())))
     }
 
     /// Waits until the request's turn has come, and has it begun.
@@ -182,7 +177,7 @@ impl Far {
             (Action::Worker(command), _) => drop(spawn_local(worker::run(self, desk, place, command, job))),
             (Action::Forward(_), Some(opener)) => drop(spawn_local(forward::run(self, desk, place, opener, job))),
             (Action::Forward(_) | Action::Echo, _) => {
-                job.answer(Err(Failure::Handler("nothing is to be started; this is a fault of tieline".to_owned())));
+                job.answer(Err(Failure::NotBegun("nothing is to be started; this is a fault of tieline".to_owned())));
             }
         }
     }
@@ -193,11 +188,9 @@ impl Far {
         spawn_local(Rc::clone(self).pass_on(Rc::clone(desk), number, job));
     }
 
-    /// Starts a process. Why it could not be, for people.
-    pub(super) fn start(&self, command: &[String]) -> Result<Process, String> {
-        let started = Process::start(&self.reaper, command, &self.settings.dir, &self.settings.name);
-        let plain = |error: io::Error| error.to_string().split(" (os error").next().unwrap_or_default().to_owned();
-        started.map_err(|error| format!("cannot start {}: {}", command.first().map_or("", |name| name), plain(error)))
+    /// Starts a process, for the one request of this tag or for any.
+    pub(super) fn start(&self, command: &[String], tag: Option<&str>) -> Result<Process, Unstarted> {
+        Process::start(&self.reaper, command, &self.settings.dir, &self.settings.name, tag)
     }
 
     /// Changes the stage; it never goes back.

@@ -35,7 +35,7 @@ pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, opener: Rc<O
         Ok(opened) => Connection::new(far, desk, opened.stream).serve_all(first).await,
         Err(why) => {
             desk.failed(&why, began);
-            first.answer(Err(Failure::Handler(why)));
+            first.answer(Err(Failure::NotBegun(why)));
         }
     }
     drop(place);
@@ -104,19 +104,20 @@ impl Connection {
                 return Err("no reply in time".to_owned());
             }
             () = self.far.halted() => {
-                owed.answer(Err(Failure::Handler("the service stops".to_owned())));
+                owed.answer(Err(Failure::InDoubt("the service stops".to_owned())));
                 return Err("the service stops".to_owned());
             }
         };
-        let why = match talked {
+        match talked {
             Ok(reply) => {
                 self.desk.proven();
                 owed.answer(Ok(reply));
-                return Ok(());
+                Ok(())
             }
-            Err(why) => why.to_string(),
-        };
-        owed.answer(Err(Failure::Handler(why.clone())));
-        Err(why)
+            Err(broken) => {
+                owed.answer(Err(broken.failure()));
+                Err(broken.to_string())
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::control;
 use super::door::{self, Door};
 use super::far::{Far, Stage};
 use super::reaper::Reaper;
+use super::tagged::Once;
 use super::{leftovers, registrar, tasks};
 use crate::child::serve::Inheritance;
 use crate::child::service;
@@ -34,6 +35,9 @@ const RESOLVERS: usize = 4;
 /// How often the end looks whether it has come.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long the end of the ledger is waited for.
+const LEDGER: Duration = Duration::from_secs(5);
+
 /// How long the end of a registration is waited for.
 const UNREGISTER: Duration = Duration::from_secs(2);
 
@@ -46,6 +50,8 @@ struct Place {
     parent: Option<(UnixStream, bool)>,
     /// The registry's socket; none: it is not registered.
     registry: Option<PathBuf>,
+    /// Where it remembers transactions, if it does.
+    spool: Option<PathBuf>,
     /// How long requests under way may take at the end.
     drain: Duration,
 }
@@ -62,6 +68,9 @@ pub enum ServeError {
     /// It was started for something else, or without its listener.
     #[error("there is no listener; this is a fault of tieline")]
     NoListener,
+    /// It is to remember transactions, and was not told where.
+    #[error("there is no directory to remember transactions in; this is a fault of tieline")]
+    NoSpool,
     /// The system refuses something else.
     #[error("the event loop cannot be started: {0}; is the system short of memory or descriptors?")]
     Runtime(#[from] io::Error),
@@ -75,15 +84,21 @@ pub(crate) fn run(heritage: Heritage, control: UnixStream, inheritance: Inherita
     let Role::Serve(settings) = heritage.role else { return Err(ServeError::NoListener) };
     let listener = inheritance.listeners.into_iter().next().ok_or(ServeError::NoListener)?;
     let (listener, parent) = (Some(listener.into()), Some((control, heritage.debug)));
-    serve(*settings, Place { listener, parent, registry: heritage.registry, drain: heritage.drain })
+    let Heritage { registry, spool, drain, .. } = heritage;
+    serve(*settings, Place { listener, parent, registry, spool, drain })
 }
 
-/// Serves alone. `registry`: the registry's socket.
+/// Serves alone. `registry`: the registry's socket; `spool`: where it remembers transactions, if it does.
 ///
 /// # Errors
 /// Why it cannot serve.
-pub(crate) fn alone(settings: ServeSettings, registry: PathBuf, drain: Duration) -> Result<(), ServeError> {
-    serve(settings, Place { listener: None, parent: None, registry: Some(registry), drain })
+pub(crate) fn alone(
+    settings: ServeSettings,
+    registry: PathBuf,
+    spool: PathBuf,
+    drain: Duration,
+) -> Result<(), ServeError> {
+    serve(settings, Place { listener: None, parent: None, registry: Some(registry), spool: Some(spool), drain })
 }
 
 /// Serves at a listener that was opened before, until what is done `beside` it is done.
@@ -98,7 +113,7 @@ pub(crate) fn beside<F: Future<Output = ()> + 'static>(
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS).build()?;
     LocalSet::new().block_on(&runtime, async {
         let door = Door::adopt(listener, &settings.listen)?;
-        let far = Far::new(settings, Reaper::begin()?, None);
+        let far = Far::new(settings, Reaper::begin()?, None, None);
         let door = spawn_local(keep_door(Rc::clone(&far), door, true));
         beside(Rc::clone(&far)).await;
         far.enter(Stage::Retiring);
@@ -123,7 +138,8 @@ async fn live(settings: ServeSettings, place: Place) -> Result<(), ServeError> {
         None => Door::open(&settings)?,
     };
     leftovers::kill_all(&settings.name);
-    let far = Far::new(settings, Reaper::begin()?, place.registry.as_deref());
+    let once = remember(&settings, place.spool.as_deref())?;
+    let far = Far::new(settings, Reaper::begin()?, place.registry.as_deref(), once);
     let door = spawn_local(keep_door(Rc::clone(&far), door, is_inherited));
     let registered = place.registry.map(|socket| spawn_local(registrar::keep(Rc::clone(&far), socket)));
     spawn_local(tasks::keep(Rc::clone(&far)));
@@ -137,6 +153,13 @@ async fn live(settings: ServeSettings, place: Place) -> Result<(), ServeError> {
         }
     }
     door.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ServeError::Listener)
+}
+
+/// What is remembered of tagged requests.
+fn remember(settings: &ServeSettings, spool: Option<&Path>) -> Result<Option<Once>, ServeError> {
+    let Some(keep) = settings.dedupe else { return Ok(None) };
+    let dir = spool.ok_or(ServeError::NoSpool)?;
+    Ok(Some(Once::open(dir, &settings.name, keep)?))
 }
 
 /// Lives as the parent wants it to, until the `end`.
@@ -174,6 +197,7 @@ async fn keep_door(far: Rc<Far>, door: Door, is_inherited: bool) -> io::Result<(
 /// Waits until the far end retires, and ends it in order.
 async fn end(far: &Rc<Far>, drain: Duration, registered: Option<JoinHandle<()>>) {
     far.reached(Stage::Retiring).await;
+    let forgotten = spawn_local(give_up_ledger(Rc::clone(far)));
     if let Some(registered) = registered {
         // Said while requests are still answered.
         drop(tokio::time::timeout(UNREGISTER, registered).await);
@@ -194,7 +218,20 @@ async fn end(far: &Rc<Far>, drain: Duration, registered: Option<JoinHandle<()>>)
     let gone = until(|| far.requesters() == 0 && far.reaper().count() == 0);
     drop(tokio::time::timeout(grace * 2, gone).await);
     far.reaper().finish().await;
+    // A disk that hangs must not keep it from its end.
+    drop(tokio::time::timeout(LEDGER, forgotten).await);
     info!("ended");
+}
+
+/// Gives up as early as possible what a successor waits for.
+async fn give_up_ledger(far: Rc<Far>) {
+    let Some(once) = &far.once else { return };
+    once.rests().await;
+    if far.stage() == Stage::Halted {
+        // What was under way was cut off, and must be gone before a successor may begin it again.
+        until(|| far.reaper().count() == 0).await;
+    }
+    once.close().await;
 }
 
 async fn until(is_so: impl Fn() -> bool) {

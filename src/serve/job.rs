@@ -17,6 +17,8 @@ pub(super) type Answer = Result<Vec<u8>, Failure>;
 pub(super) struct Job {
     /// The whole request.
     pub(super) frame: Vec<u8>,
+    /// What it is known by, if who asked has said so.
+    pub(super) tag: Option<String>,
     /// When its time is over.
     pub(super) deadline: Instant,
     owed: oneshot::Sender<Answer>,
@@ -28,9 +30,9 @@ pub(super) struct Owed(Option<oneshot::Sender<Answer>>);
 
 impl Job {
     /// A request, and where its answer will come.
-    pub(super) fn new(frame: Vec<u8>, deadline: Instant) -> (Self, oneshot::Receiver<Answer>) {
+    pub(super) fn new(frame: Vec<u8>, tag: Option<String>, deadline: Instant) -> (Self, oneshot::Receiver<Answer>) {
         let (owed, answer) = oneshot::channel();
-        (Self { frame, deadline, owed }, answer)
+        (Self { frame, tag, deadline, owed }, answer)
     }
 
     /// Takes it apart: what was asked, and what is owed.

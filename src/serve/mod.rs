@@ -9,9 +9,10 @@
 //!                            ◀────────────────── one answer, in order ──────────
 //! ```
 //!
-//! - [`choice`], [`gate`], [`life`], [`output`], [`timetable`], [`wire`], `intake` — the rules; pure
+//! - [`choice`], [`gate`], [`life`], [`once`], [`output`], [`timetable`], [`wire`], `intake` — the rules; pure
 //! - [`door`], `session`, [`tls`] — requesters
-//! - [`far`], `desk`, `job` — where a request meets what answers it; `report` — what is told of that
+//! - [`far`], `chosen`, `desk`, `job` — where a request meets what answers it; `report` — what is told of that
+//! - `tagged`, `ledger` — what is executed once, and what is remembered of it
 //! - `exec`, `worker`, `forward`, `talk` — what answers it
 //! - `process`, [`reaper`], `complaints`, `leftovers` — processes
 //! - `registrar`, `tasks` — the name, and maintenance
@@ -20,6 +21,7 @@
 //! What is spoken and promised to users: `docs/serve.md`.
 
 pub mod choice;
+mod chosen;
 mod clock;
 mod complaints;
 mod control;
@@ -32,14 +34,17 @@ pub mod gate;
 mod house;
 mod intake;
 mod job;
+mod ledger;
 mod leftovers;
 pub mod life;
+pub mod once;
 pub mod output;
 mod process;
 pub mod reaper;
 mod registrar;
 mod report;
 mod session;
+mod tagged;
 mod talk;
 mod tasks;
 pub mod timetable;

@@ -32,6 +32,18 @@ impl fmt::Display for Exit {
     }
 }
 
+impl Exit {
+    /// What it means for a request without a reply, in these words.
+    #[must_use]
+    pub fn failure(self, why: String) -> Failure {
+        match self {
+            Self::Status(_) => Failure::Handler(why),
+            // Nobody here sends a signal to a process whose request is not answered.
+            Self::Signal(_) | Self::Unknown => Failure::InDoubt(why),
+        }
+    }
+}
+
 /// More was written than a reply may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flood;
@@ -70,7 +82,7 @@ impl Output {
     pub fn reply(mut self, exit: Exit) -> Result<Vec<u8>, Failure> {
         let failed = |why: &str| Err(Failure::Handler(why.to_owned()));
         if exit != Exit::Status(0) {
-            return failed(&exit.to_string());
+            return Err(exit.failure(exit.to_string()));
         }
         if self.bytes.is_empty() {
             return failed("it said nothing");
@@ -94,6 +106,7 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::wire::Fate;
 
     fn said(dialect: Dialect, bytes: &[u8], exit: Exit) -> Result<Vec<u8>, String> {
         let mut output = Output::new(dialect, 100);
@@ -122,6 +135,13 @@ mod tests {
         assert_eq!(told(Dialect::Line, b"fine\n", Exit::Signal(11)), "handler: ended by SIGSEGV");
         assert_eq!(told(Dialect::Resp, b"$5\r\nab", well), "handler: it ended in the middle of its reply");
         assert!(told(Dialect::Resp, b"hello\r\n", well).starts_with("handler: "));
+    }
+
+    #[test]
+    fn who_was_killed_may_have_done_its_work_and_who_has_failed_has_said_so() {
+        let fate = |exit| Output::new(Dialect::Line, 9).reply(exit).unwrap_err().fate();
+        assert_eq!([Exit::Status(0), Exit::Status(3)].map(fate), [Fate::Ended; 2]);
+        assert_eq!([Exit::Signal(9), Exit::Unknown].map(fate), [Fate::InDoubt; 2]);
     }
 
     #[test]

@@ -17,7 +17,11 @@ use super::leftovers;
 use super::life::Due;
 use super::output::Exit;
 use super::reaper::Reaper;
-use crate::system::program;
+use super::wire::Failure;
+use crate::system::program::{self, Program};
+
+/// The variable with the tag of the request that a process is for.
+const TRANSACTION: &str = "TIELINE_TRANSACTION";
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -32,6 +36,41 @@ pub(super) struct Process {
     pub(super) end: End,
 }
 
+/// Why there is no process.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unstarted {
+    /// There never was.
+    #[error("cannot start {program}: {}", plain(.error))]
+    Never {
+        /// What was to be started.
+        program: String,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// It could not be spoken to, and was killed at once.
+    #[error("cannot start {program}: {}", plain(.error))]
+    Killed {
+        /// What was to be started.
+        program: String,
+        /// The system's reason.
+        error: io::Error,
+    },
+}
+
+impl Unstarted {
+    /// What it means for a request that is for this process alone.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Never { .. } => Failure::NotBegun(self.to_string()),
+            Self::Killed { .. } => Failure::InDoubt(self.to_string()),
+        }
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// The end of a process, which may be waited for again and again.
 #[derive(Debug)]
 pub(super) struct End {
@@ -40,11 +79,25 @@ pub(super) struct End {
 }
 
 impl Process {
-    /// Starts it. `service` is the name of the far end.
-    pub(super) fn start(reaper: &Rc<Reaper>, command: &[String], dir: &Path, service: &str) -> io::Result<Self> {
+    /// Starts it. `service` is the name of the far end, `tag` that of the one request that it is for, if it has one.
+    pub(super) fn start(
+        reaper: &Rc<Reaper>,
+        command: &[String],
+        dir: &Path,
+        service: &str,
+        tag: Option<&str>,
+    ) -> Result<Self, Unstarted> {
+        let name = || command.first().cloned().unwrap_or_default();
         let server = leftovers::mark(std::process::id()).unwrap_or_default();
-        let variables = [(leftovers::NAME, service), (leftovers::SERVER, &server)];
-        let program = program::start(command, dir, &variables)?;
+        let mut variables = vec![(leftovers::NAME, service), (leftovers::SERVER, &server)];
+        variables.extend(tag.map(|tag| (TRANSACTION, tag)));
+        let program = program::start(command, dir, &variables);
+        let program = program.map_err(|error| Unstarted::Never { program: name(), error })?;
+        Self::adopt(reaper, program, command).map_err(|error| Unstarted::Killed { program: name(), error })
+    }
+
+    /// Takes one that runs into the event loop.
+    fn adopt(reaper: &Rc<Reaper>, program: Program, command: &[String]) -> io::Result<Self> {
         let end = End { told: reaper.watch(program.leader), exit: None };
         // If a pipe cannot be used, the process must not live.
         let given_up = |_: &io::Error| reaper.signal(program.leader, Signal::SIGKILL);

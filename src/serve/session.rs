@@ -3,7 +3,8 @@
 //! Enters: an accepted socket. Leaves: an answer to each of its requests, in their order: the next one is begun when the
 //! one before is answered. Promised: a requester costs one place in a queue, however much it sends ahead; a request that
 //! is not whole within the listener's `timeout`, or a reply that is not taken within it, ends the requester; whatever is
-//! refused is answered before it is closed; one that only shuts down its sending side still gets its replies.
+//! refused is answered before it is closed; one that only shuts down its sending side still gets its replies. Where
+//! transactions are remembered the first request may be a greeting, and those behind it may have tags.
 
 use std::io;
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use tracing::debug;
 use super::clock::at;
 use super::far::{Far, Stage};
 use super::intake::Intake;
+use super::once::{self, Greeting, Line, Told, Word};
 use super::wire::Failure;
 
 /// How long one may go on sending what nobody reads any more, so that it reads the refusal and not that its own writing
@@ -26,16 +28,29 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
 
+/// How a requester is spoken with.
+enum Manner {
+    /// Its first request may be a greeting.
+    Unknown,
+    /// As ever.
+    Plain,
+    /// Its requests may have tags, behind this word.
+    Greeted(Word),
+}
+
 /// Serves a requester until it leaves, or must.
 pub(super) async fn serve(far: Rc<Far>, mut stream: impl Socket) {
     let mut intake = Intake::new(far.dialect(), far.settings().max_request);
+    let mut manner = if far.settings().dedupe.is_some() { Manner::Unknown } else { Manner::Plain };
     loop {
-        let answered = match next(&far, &mut intake, &mut stream).await {
-            Ok(Some((frame, arrived))) => match far.answer(frame, arrived).await {
-                Some(answer) => write(&far, &mut stream, &answer).await,
-                None => Ok(()),
-            },
+        let answer = match next(&far, &mut intake, &mut stream).await {
+            Ok(Some((frame, arrived))) => answer(&far, &mut intake, &mut manner, frame, arrived).await,
             Ok(None) => break,
+            Err(failure) => Err(failure),
+        };
+        let answered = match answer {
+            Ok(Some(answer)) => write(&far, &mut stream, &answer).await,
+            Ok(None) => Ok(()),
             Err(failure) => {
                 turn_away(&far, &mut stream, &failure).await;
                 break;
@@ -47,6 +62,37 @@ pub(super) async fn serve(far: Rc<Far>, mut stream: impl Socket) {
         }
     }
     far.goes();
+}
+
+/// The answer to a request; none if there is none to it.
+async fn answer(
+    far: &Rc<Far>,
+    intake: &mut Intake,
+    manner: &mut Manner,
+    frame: Vec<u8>,
+    arrived: Instant,
+) -> Result<Option<Vec<u8>>, Failure> {
+    if let Manner::Unknown = manner {
+        *manner = Manner::Plain;
+        if let Some(greeting) = once::greeting(&frame) {
+            return greet(far, intake, manner, greeting?).map(Some);
+        }
+    }
+    let Manner::Greeted(word) = manner else { return Ok(far.answer(frame, arrived).await) };
+    match word.line(frame) {
+        Line::Untagged(frame) => Ok(far.answer(frame, arrived).await),
+        Line::Tagged(tagged) => Ok(Some(far.answer_tagged(tagged, arrived).await.encode(word))),
+        Line::Malformed => Ok(Some(Told::Doubt("malformed".to_owned()).encode(word))),
+    }
+}
+
+/// Agrees with a requester on its word. One that is refused is closed: what it sends next is meant for a greeted session.
+fn greet(far: &Far, intake: &mut Intake, manner: &mut Manner, greeting: Greeting) -> Result<Vec<u8>, Failure> {
+    let keep = far.settings().dedupe.unwrap_or_default();
+    let welcome = greeting.welcome(keep, &far.settings().name)?;
+    intake.greet(greeting.word.clone());
+    *manner = Manner::Greeted(greeting.word);
+    Ok(welcome)
 }
 
 /// The next request, with the time it was whole; none at the requester's end, or at ours.

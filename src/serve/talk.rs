@@ -7,6 +7,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::wire::Failure;
 use crate::dialect::{Dialect, Fed, ReplyFramer};
 
 /// Why there is no reply. Whoever it was is not asked again.
@@ -30,6 +31,16 @@ pub(super) enum Broken {
     /// The system's reason.
     #[error("{0}")]
     Failed(String),
+}
+
+impl Broken {
+    /// What it means for the request.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Closed | Self::Failed(_) => Failure::InDoubt(self.to_string()),
+            Self::MoreThanOne | Self::Early | Self::Malformed(_) | Self::TooLarge => Failure::Handler(self.to_string()),
+        }
+    }
 }
 
 /// Sends `frame` and hears the reply, of at most `max` bytes.

@@ -52,9 +52,9 @@ fn begin(far: &Rc<Far>, number: usize, ends: &UnboundedSender<usize>) {
 
 async fn run(far: &Far, task: &TaskSettings) {
     let began = Instant::now();
-    let process = match far.start(&task.run) {
+    let process = match far.start(&task.run, None) {
         Ok(process) => process,
-        Err(why) => return warn!("task {}: {why}", title(task)),
+        Err(unstarted) => return warn!("task {}: {unstarted}", title(task)),
     };
     match to_the_end(far, task, process).await {
         Exit::Status(0) => info!("task {}: done in {} ms", title(task), began.elapsed().as_millis()),

@@ -26,8 +26,12 @@ pub enum Failure {
     Timeout(Duration),
     /// Nothing was free in time, or too many wait: it was not begun.
     Busy(String),
-    /// The handler crashed, said nothing, too much, or something else than a reply.
+    /// The handler failed, said nothing, too much, or something else than a reply.
     Handler(String),
+    /// The handler could not be given the request: it was not begun.
+    NotBegun(String),
+    /// The handler was cut off, from outside or because the service stops: it may have done its work, or half of it.
+    InDoubt(String),
     /// The request is none, or too large: it was not begun.
     Refused(String),
     /// No handler is for it.
@@ -39,14 +43,38 @@ impl fmt::Display for Failure {
         match self {
             Self::Timeout(limit) => write!(f, "timeout: limit is {}", Time(*limit)),
             Self::Busy(why) => write!(f, "busy: {why}"),
-            Self::Handler(why) => write!(f, "handler: {why}"),
+            Self::Handler(why) | Self::NotBegun(why) | Self::InDoubt(why) => write!(f, "handler: {why}"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Unknown(why) => write!(f, "unknown: {why}"),
         }
     }
 }
 
+/// What is known of a request that has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was not begun; at another time it may be.
+    NotBegun,
+    /// It was not begun, and never will be as it stands.
+    Never,
+    /// It was begun, and nobody knows how far it came.
+    InDoubt,
+    /// It was begun, and this is its end.
+    Ended,
+}
+
 impl Failure {
+    /// What is known of its request.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Busy(_) | Self::NotBegun(_) => Fate::NotBegun,
+            Self::Refused(_) | Self::Unknown(_) => Fate::Never,
+            Self::InDoubt(_) => Fate::InDoubt,
+            Self::Timeout(_) | Self::Handler(_) => Fate::Ended,
+        }
+    }
+
     /// As a reply.
     #[must_use]
     pub fn encode(&self, dialect: Dialect) -> Vec<u8> {
@@ -131,6 +159,14 @@ mod tests {
         assert_eq!(*first_word(Dialect::Len32, b"\0\0\0\x05add 5"), b"add"[..]);
         assert_eq!(for_program(Dialect::Len32, b"\0\0\0\x05add 5".to_vec()), b"add 5");
         assert_eq!([&b"\n"[..], b"", b"  \n"].map(|frame| first_word(Dialect::Line, frame).len()), [0; 3]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_request_does_not_change_the_words() {
+        let why = || "ended by SIGKILL".to_owned();
+        let all = [Failure::Handler(why()), Failure::NotBegun(why()), Failure::InDoubt(why())];
+        assert_eq!(all.each_ref().map(Failure::fate), [Fate::Ended, Fate::NotBegun, Fate::InDoubt]);
+        assert!(all.iter().all(|each| each.encode(Dialect::Line) == b"error handler: ended by SIGKILL\n"));
     }
 
     #[test]

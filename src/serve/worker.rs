@@ -20,6 +20,7 @@ use super::desk::{Desk, Place};
 use super::far::Far;
 use super::job::Job;
 use super::life::{Due, Life};
+use super::once::with_tag;
 use super::process::Process;
 use super::talk::{Broken, talk};
 use super::wire::Failure;
@@ -33,13 +34,17 @@ const LONGEST_REST: Duration = Duration::from_millis(50);
 /// How long the exit status of a worker is waited for that has closed its output.
 const STATUS: Duration = Duration::from_millis(100);
 
+/// The same, where much depends on whether it has ended by a signal: the machine may be busy.
+const TAGGED_STATUS: Duration = Duration::from_secs(2);
+
 /// Starts a worker for a request, and lets it live.
 pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, command: Vec<String>, first: Job) {
-    match far.start(&command) {
+    match far.start(&command, None) {
         Ok(process) => Worker::new(far, desk, process).live_and_die(first).await,
-        Err(why) => {
-            desk.failed(&why, Instant::now());
-            first.answer(Err(Failure::Handler(why)));
+        Err(unstarted) => {
+            desk.failed(&unstarted.to_string(), Instant::now());
+            // Whatever became of it, it was not told the request.
+            first.answer(Err(Failure::NotBegun(unstarted.to_string())));
         }
     }
     drop(place);
@@ -149,7 +154,8 @@ impl Worker {
     async fn serve(&mut self, job: Job) -> Result<(), Parting> {
         self.life.bind(job.deadline);
         let limits = self.desk.handler.limits.clone();
-        let (frame, mut owed) = job.begin();
+        let is_tagged = job.tag.is_some();
+        let (frame, mut owed) = self.worded(job).begin();
         let Process { input: Some(input), output, .. } = &mut self.process else {
             return Err(Parting::Kind);
         };
@@ -160,7 +166,7 @@ impl Worker {
                 return Err(Parting::Forced("it was late".to_owned()));
             }
             () = self.far.halted() => {
-                owed.answer(Err(Failure::Handler("the service stops".to_owned())));
+                owed.answer(Err(Failure::InDoubt("the service stops".to_owned())));
                 return Err(Parting::Forced("the service stops".to_owned()));
             }
         };
@@ -173,25 +179,38 @@ impl Worker {
                 Ok(())
             }
             Err(Broken::Closed) => {
-                let parting = self.without_reply().await;
-                let (Parting::Ended(why) | Parting::Forced(why)) = &parting else { return Err(parting) };
-                owed.answer(Err(Failure::Handler(why.clone())));
+                let (parting, failure) = self.without_reply(if is_tagged { TAGGED_STATUS } else { STATUS }).await;
+                owed.answer(Err(failure));
                 Err(parting)
             }
             Err(broken) => {
                 // It lives, and speaks, though not as it should.
                 self.desk.proven();
-                owed.answer(Err(Failure::Handler(broken.to_string())));
+                owed.answer(Err(broken.failure()));
                 Err(Parting::Forced(broken.to_string()))
             }
         }
     }
 
+    /// A request as this worker reads it.
+    fn worded(&self, mut job: Job) -> Job {
+        if self.desk.handler.tagged {
+            job.frame = with_tag(job.tag.as_deref(), &job.frame);
+        }
+        job
+    }
+
     /// It has closed its output: has it ended?
-    async fn without_reply(&mut self) -> Parting {
-        match tokio::time::timeout(STATUS, self.process.end.wait()).await {
-            Ok(exit) => Parting::Ended(format!("{exit}, without a reply")),
-            Err(_) => Parting::Forced(Broken::Closed.to_string()),
+    async fn without_reply(&mut self, patience: Duration) -> (Parting, Failure) {
+        match tokio::time::timeout(patience, self.process.end.wait()).await {
+            Ok(exit) => {
+                let why = format!("{exit}, without a reply");
+                (Parting::Ended(why.clone()), exit.failure(why))
+            }
+            Err(_) => {
+                let why = Broken::Closed.to_string();
+                (Parting::Forced(why.clone()), Failure::Handler(why))
+            }
         }
     }
 

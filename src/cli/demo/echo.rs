@@ -55,7 +55,7 @@ fn settings(address: SocketAddr) -> io::Result<ServeSettings> {
     let binary = std::env::current_exe()?.to_string_lossy().into_owned();
     let handler = |matches, action| {
         let limits = Limits { processes: 1, ..Limits::default() };
-        HandlerSettings { matches, action, limits }
+        HandlerSettings::new(matches, action, limits)
     };
     Ok(ServeSettings {
         register: None,

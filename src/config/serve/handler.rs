@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Common};
+use super::once::{self, Manner};
 use super::{Action, HandlerSettings, Limits, Match, TaskSettings, values as read};
 use crate::config::complaint::{Wrong, quoted};
 use crate::config::nearest::suggest;
@@ -47,19 +48,22 @@ fn place(table: &DeTable<'_>, whole: Range<usize>) -> Range<usize> {
     first.unwrap_or(whole)
 }
 
-/// Reads a handler.
+/// Reads a handler. `has_tags`: whether its listener remembers tagged transactions.
 pub(super) fn handler(
     values: &mut Values<'_>,
     table: &DeTable<'_>,
     span: Range<usize>,
     listener: &Common,
+    has_tags: bool,
 ) -> Option<HandlerSettings> {
     let (mut common, mut matches, mut actions, mut named) = (listener.clone(), Match::Default, Vec::new(), 0);
+    let mut manner = Manner::default();
     for entry in entries(table) {
         named += usize::from(ACTIONS.contains(&entry.key));
         match entry.key {
             "match" => matches = read::matches(values, &entry)?,
             key if ACTIONS.contains(&key) => actions.extend(action(values, &entry)),
+            key if once::HANDLERS.contains(&key) => manner.key(values, &entry, has_tags),
             key => match keys::find(key).filter(|rule| rule.is_handlers) {
                 Some(rule) => rule.apply(values, &entry, &mut common),
                 None => unknown(values, &entry),
@@ -72,7 +76,11 @@ pub(super) fn handler(
     }
     let limits = Limits { max_request: common.limits.max_request.min(listener.limits.max_request), ..common.limits };
     match (named, actions.pop()) {
-        (1, Some(action)) => Some(HandlerSettings { matches, action, limits }),
+        (1, Some(action)) => {
+            manner.check(values, &action);
+            let Manner { in_doubt, tagged, .. } = manner;
+            Some(HandlerSettings { in_doubt, tagged, ..HandlerSettings::new(matches, action, limits) })
+        }
         (1, None) => None,
         (0, _) => complain(values, span, "this handler does nothing", "give it one of exec, worker, forward and echo"),
         _ => complain(values, span, "this handler has more than one thing to do", "make a handler of each"),
@@ -97,9 +105,10 @@ fn action(values: &mut Values<'_>, entry: &Entry<'_, '_>) -> Option<Action> {
 }
 
 fn unknown(values: &mut Values<'_>, entry: &Entry<'_, '_>) {
-    let keys = [&["match"], &ACTIONS[..], &keys::names(true)].concat();
+    let keys = [&["match"], &ACTIONS[..], &once::HANDLERS[..], &keys::names(true)].concat();
     let help = match keys::find(entry.key) {
         Some(_) => format!("`{}` belongs to the listener, or to [serve]", entry.key),
+        None if once::LISTENERS.contains(&entry.key) => format!("`{}` belongs to the listener", entry.key),
         None => suggest(entry.key, &keys, "the keys of a handler are"),
     };
     let wrong = Wrong::new(format!("there is no key {} in a handler", quoted(entry.key)), help);

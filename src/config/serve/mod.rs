@@ -6,11 +6,13 @@
 //!
 //! - `read` — the tables; `handler` — the handlers and tasks of one of them; `values` — the kinds of values they are made of
 //! - `keys` — the limits: their names, forms and bounds, the same at all three places
+//! - `once` — what is remembered of tagged transactions, by the listener and by its handlers
 //! - `files` — mistakes that only the file system shows
 
 mod files;
 mod handler;
 mod keys;
+mod once;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -65,6 +67,9 @@ pub struct ServeSettings {
     /// How long its registration holds without being renewed (30 s).
     #[serde(with = "millis")]
     pub ttl: Duration,
+    /// How long it remembers which tagged transactions it has executed (`keep`, 10 d); none: there are none (no `dedupe`).
+    #[serde(default)]
+    pub dedupe: Option<Duration>,
     /// Where its programs run: the directory of `tieline.toml`.
     pub dir: PathBuf,
     /// What answers, in the file's order.
@@ -103,6 +108,23 @@ pub struct HandlerSettings {
     pub action: Action,
     /// Within which bounds.
     pub limits: Limits,
+    /// What becomes of a tagged transaction that it was given, and that has no end.
+    #[serde(default)]
+    pub in_doubt: InDoubt,
+    /// Whether its workers are told the tag of each request.
+    #[serde(default)]
+    pub tagged: bool,
+}
+
+/// What becomes of a tagged transaction that was begun and has no end, as it or the far end was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubt {
+    /// Whoever repeats it is told that nobody knows.
+    #[default]
+    Hold,
+    /// The handler is given it again: it knows what it has done, or may do it twice.
+    Again,
 }
 
 /// Which requests a handler answers.
@@ -194,6 +216,14 @@ impl Default for Limits {
     }
 }
 
+impl HandlerSettings {
+    /// One that says nothing of tagged transactions.
+    #[must_use]
+    pub fn new(matches: Match, action: Action, limits: Limits) -> Self {
+        Self { matches, action, limits, in_doubt: InDoubt::Hold, tagged: false }
+    }
+}
+
 impl ServeSettings {
     /// What listens there under this name, echoes, and has the defaults for all else.
     #[must_use]
@@ -212,8 +242,9 @@ impl ServeSettings {
             max_request: limits.max_request,
             patience: limits.timeout,
             ttl: keys::TTL,
+            dedupe: None,
             dir: PathBuf::from("/"),
-            handlers: vec![HandlerSettings { matches: Match::Default, action: Action::Echo, limits }],
+            handlers: vec![HandlerSettings::new(Match::Default, Action::Echo, limits)],
             tasks: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Common};
+use super::once::{self, Memory};
 use super::{HandlerSettings, Listen, Match, ServeSettings, TaskSettings, handler, values as read};
 use crate::config::complaint::quoted;
 use crate::config::fields::check_serve_name;
@@ -19,8 +20,22 @@ use crate::dialect::Dialect;
 use crate::system::listen::Rights;
 
 /// The keys of a listener, besides its limits.
-pub(in crate::config) const KEYS: [&str; 12] =
-    ["listen", "dialect", "cert", "key", "ca", "owner", "group", "mode", "register", "advertise", "handler", "task"];
+pub(in crate::config) const KEYS: [&str; 14] = [
+    "listen",
+    "dialect",
+    "cert",
+    "key",
+    "ca",
+    "owner",
+    "group",
+    "mode",
+    "register",
+    "advertise",
+    "dedupe",
+    "keep",
+    "handler",
+    "task",
+];
 
 /// Reads the table `serve`.
 pub(in crate::config) fn read(values: &mut Values<'_>, table: &DeTable<'_>) -> Vec<ServeSettings> {
@@ -55,6 +70,7 @@ struct Draft {
     files: [Option<PathBuf>; 3],
     registers: bool,
     advertised: Option<String>,
+    memory: Memory,
 }
 
 fn listener(
@@ -69,18 +85,20 @@ fn listener(
     let rights = rights::DEFAULT;
     let common = common.clone();
     let (listen, dialect, files, advertised) = (None, Dialect::Line, [None, None, None], None);
-    let mut draft = Draft { common, listen, dialect, rights, files, registers: true, advertised };
+    let memory = Memory::default();
+    let mut draft = Draft { common, listen, dialect, rights, files, registers: true, advertised, memory };
     // The handlers inherit what may stand behind them.
     for entry in entries(table).filter(|entry| !matches!(entry.key, "handler" | "task")) {
         draft.key(values, &entry, name);
     }
     draft.check(values, span.clone(), entries(table).any(|entry| entry.key == "listen"));
-    let (handlers, tasks) = work(values, table, name, &draft.common);
+    let (handlers, tasks) = work(values, table, name, &draft);
     if !entries(table).any(|entry| entry.key == "handler") {
         let help = format!("add a table [[serve.{name}.handler]] with one of exec, worker, forward and echo");
         values.complain(span.clone(), "it has no handler", help);
     }
     check_handlers(values, &handlers, span);
+    draft.memory.check_sizes(values, draft.common.limits.max_request, &handlers);
     let is_sound = values.complaints.len() == complaints;
     draft.finish(values, name, handlers, tasks).filter(|_| is_sound)
 }
@@ -90,13 +108,13 @@ fn work(
     values: &mut Values<'_>,
     table: &DeTable<'_>,
     name: &str,
-    common: &Common,
+    Draft { common, memory, .. }: &Draft,
 ) -> (Vec<HandlerSettings>, Vec<TaskSettings>) {
     let (mut handlers, mut tasks) = (Vec::new(), Vec::new());
     for entry in entries(table).filter(|entry| matches!(entry.key, "handler" | "task")) {
         for (table, span) in handler::tables(values, &entry, name) {
             match entry.key {
-                "handler" => handlers.extend(handler::handler(values, table, span, common)),
+                "handler" => handlers.extend(handler::handler(values, table, span, common, memory.is_wanted())),
                 _ => tasks.extend(handler::task(values, table, span, common)),
             }
         }
@@ -131,6 +149,7 @@ impl Draft {
             key if rights::KEYS.contains(&key) => rights::read(values, entry, &mut self.rights),
             "register" => self.registers = values.flag(entry).unwrap_or(self.registers),
             "advertise" => self.advertised = read::advertised(values, entry),
+            key if once::LISTENERS.contains(&key) => self.memory.key(values, entry),
             key => match keys::find(key) {
                 Some(rule) => rule.apply(values, entry, &mut self.common),
                 None => unknown(values, entry, &format!("serve.{name}"), &[&KEYS[..], &keys::names(false)].concat()),
@@ -158,6 +177,7 @@ impl Draft {
             let help = "add advertise = \"tcp:HOST:PORT\" with a name of this machine, or register = false";
             complain("it listens at every address, none of which can be registered", help);
         }
+        self.memory.check(values, self.dialect);
     }
 
     fn is_everywhere(&self) -> bool {
@@ -188,6 +208,7 @@ impl Draft {
             patience: limits.timeout,
             register,
             ttl,
+            dedupe: self.memory.keep(),
             dir: values.base.to_owned(),
             handlers,
             tasks,

@@ -213,7 +213,7 @@ fn mistakes_of_a_handler_are_shown_where_they_stand() {
     tieline.toml:24:1: there is no key `when` in a handler
       when = 2
       ^~~~
-      = help: the keys of a handler are match, exec, worker, forward, echo, timeout, grace, processes, queue, requests, max_request, max_reply
+      = help: the keys of a handler are match, exec, worker, forward, echo, in_doubt, tagged, timeout, grace, processes, queue, requests, max_request, max_reply
 
     tieline.toml:26:1: this task has no `run`
       every = '1ms'
@@ -229,6 +229,92 @@ fn mistakes_of_a_handler_are_shown_where_they_stand() {
       at = 'noon'
       ^~
       = help: the keys of a task are every, run, timeout, grace
+    "#);
+}
+
+#[test]
+fn what_is_remembered_of_transactions_is_said_by_the_listener_and_by_its_handlers() {
+    let text = "[serve.a]\nlisten = 'unix:/a'\ndedupe = true\n[[serve.a.handler]]\nworker = ['w']\ntagged = true
+[[serve.a.handler]]\nmatch = 'x'\nexec = ['x']\nin_doubt = 'again'";
+    let serve = read_one(text);
+    assert_eq!(serve.dedupe, Some(Duration::from_secs(864_000)));
+    let said =
+        |serve: &ServeSettings| serve.handlers.iter().map(|each| (each.in_doubt, each.tagged)).collect::<Vec<_>>();
+    assert_eq!(said(&serve), [(InDoubt::Hold, true), (InDoubt::Again, false)]);
+    let line = serde_json::to_string(&serve).unwrap();
+    assert_eq!(serde_json::from_str::<ServeSettings>(&line).unwrap(), serve);
+    let serve = read_one(&text.replace("dedupe = true", "dedupe = true\nkeep = '36h'"));
+    assert_eq!(serve.dedupe, Some(Duration::from_secs(129_600)));
+    let plain = read_one("[serve.a]\nlisten = 'unix:/a'\ndedupe = false\n[[serve.a.handler]]\necho = true");
+    assert_eq!((plain.dedupe, said(&plain)), (None, vec![(InDoubt::Hold, false)]));
+}
+
+#[test]
+fn what_is_remembered_of_transactions_must_mean_something() {
+    let (_, said) = reading(
+        "[serve]\nkeep = '1d'\n[serve.a]\nlisten = 'unix:/a'\ndialect = 'resp'\ndedupe = true
+[[serve.a.handler]]\necho = true\nkeep = '1d'
+[serve.b]\nlisten = 'unix:/b'\nkeep = '1d'
+[[serve.b.handler]]\nworker = ['w']\ntagged = true\nin_doubt = 'again'
+[serve.c]\nlisten = 'unix:/c'\nkeep = '1ms'\ndedupe = true\nmax_reply = '1GiB'\nmax_request = 127
+[[serve.c.handler]]\nexec = ['x']\ntagged = true
+[[serve.c.handler]]\nmatch = 'x'\necho = true\nin_doubt = 'maybe'",
+    );
+    insta::assert_snapshot!(said, @r#"
+    tieline.toml:2:1: there is no key `keep` in [serve]
+      keep = '1d'
+      ^~~~
+      = help: `keep` belongs to a table [serve.NAME]
+
+    tieline.toml:6:1: `dedupe` is for the dialect line
+      dedupe = true
+      ^~~~~~
+      = help: remove it: only a line can have a tag
+
+    tieline.toml:9:1: there is no key `keep` in a handler
+      keep = '1d'
+      ^~~~
+      = help: `keep` belongs to the listener
+
+    tieline.toml:12:1: `keep` means nothing without `dedupe`
+      keep = '1d'
+      ^~~~
+      = help: add `dedupe = true` to the listener, or remove it
+
+    tieline.toml:15:1: `tagged` means nothing without `dedupe`
+      tagged = true
+      ^~~~~~
+      = help: add `dedupe = true` to the listener, or remove it
+
+    tieline.toml:16:1: `in_doubt` means nothing without `dedupe`
+      in_doubt = 'again'
+      ^~~~~~~~
+      = help: add `dedupe = true` to the listener, or remove it
+
+    tieline.toml:19:8: `keep` cannot be `1ms`: it is too small
+      keep = '1ms'
+             ^~~~~
+      = help: a duration from 1s to 365d: a whole number and `ms`, `s`, `m`, `h` or `d`
+
+    tieline.toml:20:1: the greeting of `dedupe` would be too large a request
+      dedupe = true
+      ^~~~~~
+      = help: raise `max_request` to 128 at least
+
+    tieline.toml:20:1: a handler may give larger replies than can be remembered
+      dedupe = true
+      ^~~~~~
+      = help: lower `max_reply` to 512MiB at most
+
+    tieline.toml:25:1: only a `worker` can be told tags
+      tagged = true
+      ^~~~~~
+      = help: remove it: the program finds the tag in its environment, as TIELINE_TRANSACTION
+
+    tieline.toml:29:12: `in_doubt` cannot be `maybe`: there is no such word
+      in_doubt = 'maybe'
+                 ^~~~~~~
+      = help: one of hold, again
     "#);
 }
 

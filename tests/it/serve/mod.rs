@@ -4,6 +4,8 @@ mod answers;
 mod ends;
 mod limits;
 mod names;
+mod once;
+mod once_ends;
 mod parent;
 mod storm;
 mod tls;
