@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use crate::aim::{Aim, Bound};
-use crate::contender::{Contender, HAPROXY, NUTCRACKER, TIELINE};
+use crate::contender::{Contender, DEFAULT, HAPROXY, NUTCRACKER, TIELINE};
 use crate::measure::{Measure, Sample, calmly, count_syscalls};
 use crate::{machine, plan::Plan};
 
@@ -92,13 +92,15 @@ impl Table {
         self
     }
 
-    /// No peer may be ahead by more than 5 %, in these figures.
+    /// No peer may be ahead by more than 5 %, in these figures. Each meets the tieline that has as many connections as it:
+    /// HAProxy has one for each requester, so it meets the one that may have more than one.
     pub(crate) fn no_peer_wins(mut self, measures: &[Measure]) -> Self {
-        for peer in [NUTCRACKER, HAPROXY] {
+        let default = if self.row(DEFAULT).is_some() { DEFAULT } else { TIELINE };
+        for (ours, peer) in [(TIELINE, NUTCRACKER), (default, HAPROXY)] {
             for measure in measures {
                 let bound = if measure.more_is_better() { Bound::AtLeast(0.95) } else { Bound::AtMost(1.05) };
                 let known = self.aims.len();
-                self = self.aim(*measure, TIELINE, peer, bound);
+                self = self.aim(*measure, ours, peer, bound);
                 self.aims[known..].iter_mut().for_each(|aim| aim.of_peer = true);
             }
         }

@@ -27,6 +27,7 @@ pub(crate) use tieline::{Tieline, tieline, try_build, try_tieline};
 
 /// Names that aims refer to.
 pub(crate) const TIELINE: &str = "tieline, 1 connection";
+pub(crate) const DEFAULT: &str = "tieline, default";
 pub(crate) const NUTCRACKER: &str = "nutcracker, 1 connection";
 pub(crate) const HAPROXY: &str = "haproxy";
 pub(crate) const DIRECT: &str = "direct, TCP";
@@ -90,7 +91,7 @@ pub(crate) fn proxies_to(address: SocketAddr, host: Vec<Pid>) -> Vec<Contender> 
     ways.extend(nutcracker(Protocol::Redis, &[address], host.clone()));
     ways.extend(haproxy(&[address], host.clone()));
     ways.push(tieline(TIELINE, &[address], "resp requesters=20000 connections=1", host.clone()));
-    ways.push(tieline("tieline, default", &[address], "resp requesters=20000", host.clone()));
+    ways.push(tieline(DEFAULT, &[address], "resp requesters=20000", host.clone()));
     ways.extend(beside(address, host));
     ways
 }

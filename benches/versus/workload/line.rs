@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use super::{load, saturated};
-use crate::contender::{Contender, DIRECT, Door, TIELINE, haproxy, tieline};
+use crate::contender::{Contender, DEFAULT, DIRECT, Door, TIELINE, haproxy, tieline};
 use crate::load::Exchange;
 use crate::measure::Measure;
 use crate::plan::Plan;
@@ -14,7 +14,7 @@ pub(crate) fn run(plan: &Plan) -> Vec<Table> {
     let host = echo();
     let mut contenders = vec![Contender::direct(DIRECT, Door::Tcp(host), Vec::new())];
     contenders.extend(haproxy(&[host], Vec::new()));
-    contenders.push(tieline("tieline, default", &[host], "line", Vec::new()));
+    contenders.push(tieline(DEFAULT, &[host], "line", Vec::new()));
     contenders.push(tieline(TIELINE, &[host], "line connections=1 pipeline=1024", Vec::new()));
     let line = b"a line of thirty-two bytes now.\n".to_vec();
     let (load, exchange) = (load(plan, 50, 1), Exchange { request: line.clone(), reply: line });
