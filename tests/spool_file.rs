@@ -21,7 +21,7 @@ impl Place {
         fs::create_dir(dir.path().join("spool")).unwrap();
         let place = Self(dir);
         let mut store = place.store();
-        let new = |body| New { body, accepted_ms: 1_767_323_045_000, in_doubt: false };
+        let new = |body| New { body, tag: "", accepted_ms: 1_767_323_045_000, in_doubt: false };
         store.append(&[new(b"one\n".as_slice()), new(&[0xff, 0]), new(b"three\n")]).unwrap();
         let how = How::Dead { reply: b"error: no\n".to_vec(), why: "error: no".to_owned() };
         store.settle(&[Settled { id: Id(3), how }], Id(3)).unwrap();
@@ -97,7 +97,7 @@ fn json_is_one_object_per_line_with_the_request() {
 fn a_large_request_is_exported_whole() {
     let place = Place::new();
     let body: Vec<u8> = "ä".repeat(1 << 20).into_bytes();
-    place.store().append(&[New { body: &body, accepted_ms: 1, in_doubt: false }]).unwrap();
+    place.store().append(&[New { body: &body, tag: "", accepted_ms: 1, in_doubt: false }]).unwrap();
     let rows = place.json("export ledger 4");
     assert_eq!(rows[0]["body"].as_str().unwrap().as_bytes(), body);
 }

@@ -47,6 +47,8 @@ pub(crate) enum ChildError {
     Log(crate::logging::LogError),
     #[error("the event loop cannot be started: {0}; is the system short of memory or descriptors?")]
     Runtime(io::Error),
+    #[error("the kernel gives no random number (getrandom): {0}; dedupe needs one")]
+    Random(rustix::io::Errno),
     #[error("{0}")]
     Service(Box<dyn Error + Send + Sync>),
 }
@@ -63,7 +65,7 @@ pub fn run() -> u8 {
                     say_by_hand(&error);
                     exit::USAGE
                 }
-                ChildError::Runtime(_) | ChildError::Service(_) => exit::TEMPFAIL,
+                ChildError::Runtime(_) | ChildError::Random(_) | ChildError::Service(_) => exit::TEMPFAIL,
                 ChildError::Log(_) => exit::CONFIG,
                 ChildError::Heritage(_) | ChildError::Listener(_) => exit::SOFTWARE,
             }

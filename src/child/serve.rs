@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -27,8 +28,10 @@ use crate::heritage::Heritage;
 use crate::pool::{connect, named};
 use crate::requester::listener::{self, Inherited, Listener};
 use crate::spool::keeper::Tool;
+use crate::spool::once::{Once, Word};
 use crate::system::limits::open_files;
 use crate::system::memory;
+use crate::system::random::random;
 use tracing::warn;
 
 /// Memory is given back when nothing has wanted much of it for so long.
@@ -177,9 +180,12 @@ impl Seat {
 
     async fn serve(self, beside: impl Future<Output = ()> + 'static) -> Result<(), ChildError> {
         let spooler = self.spool.map(|dir| Spooler::new(dir, &self.host, self.drain));
+        let once = self.host.dedupe.then(once).transpose().map_err(ChildError::Random)?;
+        let word = once.as_ref().map(|once| once.word().clone());
         let worker = Worker::new(self.index, Dispatch::new(self.host, fastrand::u64(..)), self.reports);
-        let worker = Rc::new(worker.with_registry(self.registry));
-        begin(&worker, spooler, self.inheritance, self.to_store).map_err(ChildError::Listener)?;
+        let worker = Rc::new(worker.opening(self.registry, word));
+        let spool = spooler.map(|spooler| (spooler, once));
+        begin(&worker, spool, self.inheritance, self.to_store).map_err(ChildError::Listener)?;
         let arrivals = self.deferred.map(|deferred| {
             // Begins at once, and is waited for at the end.
             tokio::task::spawn_local(handing::take_deferred(Rc::clone(&worker), deferred))
@@ -228,15 +234,15 @@ async fn wind_up(
 /// Begins all that a worker does by itself, in tasks of the current event loop.
 fn begin(
     worker: &Rc<Worker>,
-    spooler: Option<Spooler>,
+    spool: Option<(Spooler, Option<Once>)>,
     inheritance: Inheritance,
     to_store: Option<handing::ToStore>,
 ) -> io::Result<()> {
     if let Some(outlet) = inheritance.outlet {
         worker.set_outlet(Outlet::new(outlet)?);
     }
-    if let Some(spooler) = spooler {
-        open_spool(worker, spooler);
+    if let Some((spooler, once)) = spool {
+        open_spool(worker, spooler, once);
     }
     for inherited in inheritance.listeners {
         tokio::task::spawn_local(listener::accept(Rc::clone(worker), Listener::adopt(inherited)?));
@@ -254,11 +260,16 @@ fn begin(
     Ok(())
 }
 
-fn open_spool(worker: &Rc<Worker>, spooler: Spooler) {
+/// For a host that remembers what it has executed.
+fn once() -> Result<Once, Errno> {
+    Ok(Once::new(Word::new(random()?), random()?))
+}
+
+fn open_spool(worker: &Rc<Worker>, spooler: Spooler, once: Option<Once>) {
     worker.with(|dispatch| {
         let host = dispatch.host();
         let (window, hold, longest) = (host.replay_window as usize, host.hold_in_doubt, host.replay_backoff);
-        dispatch.open_spool(window, hold, longest);
+        dispatch.open_spool(window, hold, longest, once);
     });
     let spooler = Rc::new(spooler);
     worker.set_spooler(Rc::clone(&spooler));

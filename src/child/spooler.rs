@@ -24,7 +24,7 @@ use crate::snapshot::SpoolNumbers;
 use crate::spool::keeper::{Answer, Done, Keeper, Outcome, Question, Tool};
 use crate::spool::replay::{Ask, FETCH_BYTES, FETCH_ROWS, Record, Row};
 use crate::spool::store::{Findings, How, Id, Limits, Numbers, Pending, Settled, StoreError};
-use crate::work::TransactionId;
+use crate::work::{Tagged, TransactionId};
 
 /// Pauses between attempts to open a store that could not be used.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -89,8 +89,9 @@ impl Spooler {
     /// Asks the store what the dispatch wants asked. Returns the answer to what cannot be asked now.
     pub(super) fn ask(&self, errand: Errand) -> Option<StoreAnswer> {
         let question = match errand {
-            Errand::Append { ticket, body, in_doubt } => {
-                Question::Append { ticket: u64::from(ticket.0), body: body.into_vec(), accepted_ms: now_ms(), in_doubt }
+            Errand::Append { ticket, request: Tagged { tag, body }, in_doubt } => {
+                let (ticket, body, tag) = (u64::from(ticket.0), body.into_vec(), tag.into_string());
+                Question::Append { ticket, body, tag, accepted_ms: now_ms(), in_doubt }
             }
             Errand::Replay(Ask::Fetch(after)) => {
                 Question::Next { after: Id(after), rows: FETCH_ROWS, bytes: FETCH_BYTES }
@@ -361,7 +362,7 @@ fn how(end: Record) -> How {
 }
 
 fn row(pending: Pending) -> Row {
-    Row { id: pending.id.0, body: pending.body.into() }
+    Row { id: pending.id.0, request: Tagged { tag: pending.tag.into(), body: pending.body.into() } }
 }
 
 /// Tickets are made of transactions' numbers.

@@ -20,6 +20,7 @@ use super::report::{Report, Told};
 use super::spooler::Spooler;
 use crate::pool::open::Opener;
 use crate::requester::Standing;
+use crate::spool::once::Word;
 use crate::system::stream::WriteHalf;
 use crate::work::{ConnectionId, RequesterId};
 
@@ -85,10 +86,10 @@ impl Worker {
         }
     }
 
-    /// Lets names be looked up at this socket of the registry.
+    /// Lets names be looked up at this socket of the registry, and connections agree on this word.
     #[must_use]
-    pub fn with_registry(mut self, registry: Option<PathBuf>) -> Self {
-        self.opener = self.look(|dispatch| Opener::new(dispatch.host(), registry));
+    pub fn opening(mut self, registry: Option<PathBuf>, word: Option<Word>) -> Self {
+        self.opener = self.look(|dispatch| Opener::new(dispatch.host(), registry).with_word(word));
         self
     }
 

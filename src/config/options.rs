@@ -12,7 +12,7 @@ use super::complaint::{Wrong, quoted};
 use super::fields::{loopback, server_name};
 use super::meaning;
 use super::nearest::suggest;
-use super::settings::{HostSettings, Start};
+use super::settings::{Address, HostSettings, Start};
 use super::toml_values::normalized;
 use super::units::{self, DURATION_FORM, Reason, SIZE_FORM};
 use crate::dialect::Dialect;
@@ -56,7 +56,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every option of this version. The upper bounds are far above any sensible value: they catch slips, and keep sums
 /// of several options from overflowing.
-pub(super) static RULES: [Rule; 37] = [
+pub(super) static RULES: [Rule; 38] = [
     rule("connections", Form::Count(1..=10_000, |host| &mut host.connections)),
     rule("sessions", Form::Count(0..=10_000, |host| &mut host.sessions)),
     rule("pipeline", Form::Count(1..=65_536, |host| &mut host.pipeline)),
@@ -80,6 +80,7 @@ pub(super) static RULES: [Rule; 37] = [
     // One commit records as many ends at most.
     rule("replay_window", Form::Count(1..=64, |host| &mut host.replay_window)),
     rule("replay_backoff", Form::Time(MS..=HOUR, |host| &mut host.replay_backoff)),
+    rule("dedupe", Form::Flag(|host| &mut host.dedupe)),
     rule("spool_max", Form::Size(4096..=1 << 40, |host| &mut host.spool_max)),
     rule("expire", Form::Time(MS..=Duration::from_secs(365 * 86_400), |host| &mut host.expire)),
     rule("owner", Form::Owner),
@@ -218,7 +219,8 @@ pub(super) fn show(host: &HostSettings) -> Vec<String> {
 }
 
 /// The options by which connections are opened, with what they say first.
-const OPENING: [&str; 10] = ["tls", "sni", "ca", "cert", "key", "user", "password_file", "db", "greeting", "secrets"];
+const OPENING: [&str; 11] =
+    ["tls", "sni", "ca", "cert", "key", "user", "password_file", "db", "greeting", "secrets", "dedupe"];
 
 /// Those options of a host by which its connections are opened, as [`show`] has them: what has been opened by the same
 /// ones, at the same address, is as good as what is opened anew.
@@ -298,7 +300,7 @@ fn rejects(word: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// The options that mean something only to a host that is `deferred`.
-const SPOOL: [&str; 6] = ["rejects", "replay", "replay_window", "replay_backoff", "spool_max", "expire"];
+const SPOOL: [&str; 7] = ["rejects", "replay", "replay_window", "replay_backoff", "dedupe", "spool_max", "expire"];
 
 /// What is wrong with giving the option `key` to this host, if anything is.
 pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
@@ -314,6 +316,26 @@ pub(super) fn check_spool(host: &HostSettings, key: &str) -> Result<(), Wrong> {
     if key == "rejects" && !knows_rejects(host.dialect) {
         let help = "remove it: a reply of this dialect says itself whether it is an error";
         return Err(Wrong::new("`rejects` is for `line` and `len32`", help));
+    }
+    if key == "dedupe" { check_dedupe(host) } else { Ok(()) }
+}
+
+/// What is wrong with `dedupe` at a host that is deferred, if anything is.
+fn check_dedupe(host: &HostSettings) -> Result<(), Wrong> {
+    if host.dialect != Dialect::Line {
+        return Err(Wrong::new(
+            "`dedupe` is for `line`",
+            "remove it: only far ends of tieline that speak `line` remember",
+        ));
+    }
+    if matches!(host.address, Address::Name { .. }) {
+        let help =
+            "name the address of one far end: another instance of the name knows nothing of what this one has executed";
+        return Err(Wrong::new("`dedupe` cannot be given to a host that is found by name", help));
+    }
+    if host.greeting.is_some() {
+        let help = "remove one of them: a far end of tieline expects the greeting of `dedupe` first";
+        return Err(Wrong::new("`dedupe` cannot be given together with `greeting`", help));
     }
     Ok(())
 }
@@ -339,6 +361,7 @@ pub(super) fn without_idle_words(host: &mut HostSettings) {
     if !host.deferred || !knows_rejects(host.dialect) {
         host.rejects.clear();
     }
+    host.dedupe &= host.deferred && check_dedupe(host).is_ok();
     if !host.deferred {
         host.hold_in_doubt = plain.hold_in_doubt;
         host.replay_window = plain.replay_window;

@@ -178,6 +178,9 @@ pub struct HostSettings {
     /// Longest pause between attempts to replay (60 s).
     #[serde(with = "millis")]
     pub replay_backoff: Duration,
+    /// Whether the host, a far end of tieline, remembers which deferred requests it has executed.
+    #[serde(default)]
+    pub dedupe: bool,
     /// Bytes of stored requests, at most (1 GiB).
     pub spool_max: u64,
     /// A stored request older than this goes to the dead (5 d).
@@ -282,6 +285,7 @@ impl HostSettings {
             hold_in_doubt: false,
             replay_window: 1,
             replay_backoff: Duration::from_secs(60),
+            dedupe: false,
             spool_max: 1 << 30,
             expire: Duration::from_secs(5 * 86_400),
             owner: None,

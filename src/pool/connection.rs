@@ -37,7 +37,8 @@ pub fn start_own(worker: &Rc<Worker>, opened: Opened, attempt: u64) {
 /// Serves a connection that a predecessor has handed over, if it leads to where this host is, was opened as this host's
 /// are, and there is room for it.
 pub fn adopt(worker: &Rc<Worker>, stream: Stream, address: &Address, opening: &[String], proven: bool) {
-    if worker.look(|dispatch| crate::config::opening(dispatch.host()) != opening) {
+    // What was agreed on a connection is known to the worker alone that has opened it.
+    if worker.look(|dispatch| dispatch.host().dedupe || crate::config::opening(dispatch.host()) != opening) {
         return debug!("a connection that was handed over was opened in another way than this host's; closed");
     }
     if worker.look(|dispatch| dispatch.host().address != *address) {

@@ -18,6 +18,7 @@ use super::greet::{GreetFailure, GreetRoom, Plan, greet};
 use super::named::Named;
 use super::tls::{self, TlsFailure, TlsRoom};
 use crate::config::{Address, HostSettings};
+use crate::spool::once::Word;
 use crate::system::stream::Stream;
 use crate::work::ConnectionId;
 
@@ -163,6 +164,8 @@ pub struct Opener {
     host: HostSettings,
     tls: RefCell<TlsRoom>,
     greet: RefCell<GreetRoom>,
+    /// The word to agree on with a far end that is to remember what it executes.
+    word: Option<Word>,
     /// Where the host is, if its address is a name.
     named: Option<Named>,
 }
@@ -181,7 +184,14 @@ impl Opener {
             Address::Name { name } => Some(Named::new(name, registry)),
             Address::Tcp { .. } | Address::Unix { .. } => None,
         };
-        Self { host: host.clone(), tls: RefCell::default(), greet: RefCell::default(), named }
+        Self { host: host.clone(), tls: RefCell::default(), greet: RefCell::default(), word: None, named }
+    }
+
+    /// Agrees on this word on each connection.
+    #[must_use]
+    pub fn with_word(mut self, word: Option<Word>) -> Self {
+        self.word = word;
+        self
     }
 
     /// Where the host is, if its address is a name.
@@ -211,7 +221,7 @@ impl Opener {
     async fn all_stages(&self, stage: &Cell<Stage>) -> Result<Opened, ConnectError> {
         let files = |what| ConnectError::Files { address: self.address(), what };
         // Before the host is troubled.
-        let plan = self.greet.borrow_mut().plan(&self.host).map_err(files)?;
+        let plan = self.greet.borrow_mut().plan(&self.host, self.word.as_ref()).map_err(files)?;
         let mut opened = match &self.named {
             Some(named) => self.first_of(named, stage).await?,
             None => Opened { stream: self.open_at(&self.host.address, stage).await?, instance: None },

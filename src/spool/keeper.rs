@@ -9,7 +9,11 @@
 //! walls: nothing passes them.
 //!
 //! Who asks bounds what is under way: the channel to the thread has no end of its own.
+//!
+//! - `group` — what one commit is for
+//! - `words` — what is said to a keeper, and what it says
 
+mod group;
 mod words;
 
 use std::io;
@@ -24,12 +28,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::store::{Appended, Findings, Id, Limits, New, Numbers, Settled, Store, StoreError, Why};
+use group::{Append, Group, collect};
 pub use words::{Answer, Done, Outcome, Question, Shelf, Tool};
-
-/// Rows of one commit.
-const GROUP_ROWS: usize = 256;
-/// Bytes of bodies of one commit, but for the last row.
-const GROUP_BYTES: usize = 1 << 20;
 
 /// Pauses between attempts to lock a store that another process has.
 const SHORTEST_RETRY: Duration = Duration::from_millis(5);
@@ -115,17 +115,6 @@ struct Desk<'a> {
     answers: &'a UnboundedSender<Answer>,
 }
 
-/// Appends and settlements that are done together.
-#[derive(Default)]
-struct Group {
-    appends: Vec<(u64, Vec<u8>, u64, bool)>,
-    bytes: usize,
-    settles: Vec<(u64, Vec<Settled>, Id)>,
-    nexts: Vec<(Id, usize, usize)>,
-    /// What ended the group.
-    wall: Option<Question>,
-}
-
 fn run(
     open: impl FnOnce() -> Result<(Box<dyn Shelf>, Findings), StoreError>,
     asked: &Receiver<Question>,
@@ -147,29 +136,6 @@ fn run(
         desk.tidy(false);
     }
     desk.end();
-}
-
-/// Everything that is there already, within bounds.
-fn collect(first: Question, asked: &Receiver<Question>) -> Group {
-    let mut group = Group::default();
-    let mut next = Some(first);
-    while let Some(question) = next {
-        match question {
-            Question::Append { ticket, body, accepted_ms, in_doubt } => {
-                group.bytes += body.len();
-                group.appends.push((ticket, body, accepted_ms, in_doubt));
-            }
-            Question::Settle { ticket, settled, sent_up_to } => group.settles.push((ticket, settled, sent_up_to)),
-            Question::Next { after, rows, bytes } => group.nexts.push((after, rows, bytes)),
-            wall => {
-                group.wall = Some(wall);
-                break;
-            }
-        }
-        let full = group.appends.len() >= GROUP_ROWS || group.bytes >= GROUP_BYTES || group.settles.len() >= GROUP_ROWS;
-        next = if full { None } else { asked.try_recv().ok() };
-    }
-    group
 }
 
 impl Desk<'_> {
@@ -213,11 +179,8 @@ impl Desk<'_> {
         true
     }
 
-    fn append(&mut self, appends: &[(u64, Vec<u8>, u64, bool)]) {
-        let new: Vec<New<'_>> = appends
-            .iter()
-            .map(|(_, body, accepted_ms, in_doubt)| New { body, accepted_ms: *accepted_ms, in_doubt: *in_doubt })
-            .collect();
+    fn append(&mut self, appends: &[Append]) {
+        let new: Vec<New<'_>> = appends.iter().map(Append::for_store).collect();
         let told = self.with(|shelf| shelf.append(&new));
         let outcome = |place: usize| match &told {
             Ok(appended) => match appended.get(place) {
@@ -228,7 +191,7 @@ impl Desk<'_> {
             Err(error) if matches!(**error, StoreError::InDoubt { .. }) => Outcome::InDoubt(Arc::clone(error)),
             Err(error) => Outcome::Failed(Arc::clone(error)),
         };
-        let outcomes = appends.iter().enumerate().map(|(place, append)| (append.0, outcome(place))).collect();
+        let outcomes = appends.iter().enumerate().map(|(place, append)| (append.ticket, outcome(place))).collect();
         self.say(Answer::Appended { outcomes, numbers: self.numbers() });
     }
 

@@ -8,11 +8,13 @@
 //! - [`keeper`] — the thread that owns a store, and the questions it answers
 //! - [`replay`] — what is sent next, and what becomes of it; pure
 //! - [`judge`] — what a host's reply means; pure
+//! - [`once`] — what is agreed with a far end that remembers what it has executed; pure
 //! - [`tools`] — what an operator asks, and is answered
 //! - [`sign`] — whether a store may hold a backlog, seen without opening it
 
 pub mod judge;
 pub mod keeper;
+pub mod once;
 pub mod replay;
 pub mod sign;
 pub mod store;

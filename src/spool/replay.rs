@@ -9,6 +9,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::work::Tagged;
+
 /// Rows whose end is recorded in one commit; and so far ahead, but for a window, the mark is set.
 pub const GROUP: usize = 64;
 
@@ -32,8 +34,8 @@ pub type Id = u64;
 pub struct Row {
     /// Its name.
     pub id: Id,
-    /// The request, as it is framed.
-    pub body: Box<[u8]>,
+    /// The request.
+    pub request: Tagged,
 }
 
 /// How an attempt ended.
@@ -352,6 +354,10 @@ mod tests {
 
     use super::*;
 
+    fn plain(body: &[u8]) -> Tagged {
+        Tagged { tag: Box::default(), body: body.into() }
+    }
+
     /// A store in memory, and what the host was sent.
     struct World {
         replay: Replay,
@@ -397,7 +403,7 @@ mod tests {
         fn answer(&mut self) {
             if let Some(Ask::Fetch(after)) = self.question.take() {
                 let rows = self.rows.iter().filter(|id| **id > after).take(5);
-                let rows = rows.map(|id| Row { id: *id, body: id.to_string().into_bytes().into() }).collect();
+                let rows = rows.map(|id| Row { id: *id, request: plain(id.to_string().as_bytes()) }).collect();
                 self.replay.fetched(rows);
             }
             if let Some(Ask::Record(ends, mark)) = self.record.take() {
@@ -447,7 +453,7 @@ mod tests {
         let mut replay = Replay::new(1, true, Duration::from_secs(60), 1);
         let now = Instant::now();
         assert_eq!(replay.ask(now), [Ask::Fetch(0)]);
-        replay.fetched(vec![Row { id: 7, body: Box::default() }]);
+        replay.fetched(vec![Row { id: 7, request: plain(b"") }]);
         assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 70)]);
         assert_eq!(replay.next(now), None, "not before the mark is on disk");
         replay.recorded(70);
@@ -462,7 +468,7 @@ mod tests {
         let mut replay = Replay::new(64, false, Duration::from_secs(60), 1);
         let now = Instant::now();
         assert_eq!(replay.ask(now), [Ask::Fetch(0)]);
-        replay.fetched(vec![Row { id: 7, body: Box::default() }]);
+        replay.fetched(vec![Row { id: 7, request: plain(b"") }]);
         assert_eq!(replay.ask(now), [Ask::Fetch(7), Ask::Record(Vec::new(), 133)]);
         replay.recorded(7);
         replay.fetched(Vec::new());
@@ -474,7 +480,7 @@ mod tests {
         let mut replay = Replay::new(4, false, Duration::from_secs(60), 200);
         let now = Instant::now();
         replay.ask(now);
-        replay.fetched((1..=200).map(|id| Row { id, body: Box::default() }).collect());
+        replay.fetched((1..=200).map(|id| Row { id, request: plain(b"") }).collect());
         assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 67)]);
         replay.recorded(67);
         for id in 1..=63 {

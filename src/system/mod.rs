@@ -14,6 +14,7 @@
 //! - [`peer`] — who is at the other end of a UNIX socket
 //! - [`pid_file`] — one parent per pid file, by a lock
 //! - [`program`] — fork and exec of other programs, with three pipes and nothing else
+//! - [`random`] — numbers that nobody can guess
 //! - [`readiness`] — waiting for a descriptor without reading from it
 //! - [`reexec`] — another image in the same process, with descriptors kept
 //! - [`signals`] — signals as things to be read
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod peer;
 pub mod pid_file;
 pub mod program;
+pub mod random;
 pub mod readiness;
 pub mod reexec;
 pub mod signals;

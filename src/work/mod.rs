@@ -5,10 +5,12 @@
 
 mod deadlines;
 mod queue;
+mod tagged;
 mod transactions;
 
 pub use deadlines::Deadlines;
 pub use queue::Queue;
+pub use tagged::Tagged;
 pub use transactions::{Deferral, Phase, Transaction, Transactions};
 
 /// Names a requester of this worker, as long as it is connected.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::dialect::Voice;
 
-use super::{ConnectionId, RequesterId, TransactionId, key};
+use super::{ConnectionId, RequesterId, Tagged, TransactionId, key};
 
 /// One request and its outcome.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Transaction {
 #[derive(Debug)]
 pub enum Deferral {
     /// The first try of a deferred request, which is stored if it fails.
-    FirstTry(Box<[u8]>),
+    FirstTry(Tagged),
     /// The replay of a stored one, by its ID.
     Replay(u64),
     /// Nothing: a requester's hello. Should it fail, it goes on with this voice.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -17,6 +17,8 @@ struct Shared {
     open: Mutex<Vec<TcpStream>>,
     /// A reply is cut off after so many bytes; `usize::MAX` for never.
     cut_after: AtomicUsize,
+    /// Whether newcomers are closed at once.
+    refuses: AtomicBool,
     /// Whether nothing is passed on: connections stay open, and bytes wait.
     is_held: Mutex<bool>,
     released: Condvar,
@@ -30,6 +32,7 @@ impl Relay {
             host,
             open: Mutex::default(),
             cut_after: AtomicUsize::new(usize::MAX),
+            refuses: AtomicBool::new(false),
             is_held: Mutex::new(false),
             released: Condvar::new(),
         });
@@ -48,6 +51,11 @@ impl Relay {
         for stream in self.shared.open.lock().expect("the list").drain(..) {
             stream.shutdown(Shutdown::Both).ok();
         }
+    }
+
+    /// Closes newcomers at once from now on, or no longer.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.shared.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// Breaks each connection from now on once the host has sent so many bytes over it.
@@ -69,6 +77,9 @@ impl Relay {
 
 impl Shared {
     fn join(self: &Arc<Self>, stream: &TcpStream) {
+        if self.refuses.load(Ordering::SeqCst) {
+            return;
+        }
         let Ok(host) = TcpStream::connect(&self.host) else { return };
         let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
         self.open.lock().expect("the list").extend([clone(stream), clone(&host)]);

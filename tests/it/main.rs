@@ -31,6 +31,8 @@ mod mistakes;
 #[cfg(test)]
 mod nats;
 #[cfg(test)]
+mod once;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod registry;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tieline::spool::store::{Appended, Finding, Findings, How, Id, RowState, Settled, Store};
 
-use super::{at, body, copy_dir, limits, new, number, rounds, scratch};
+use super::{TAG, at, body, copy_dir, limits, new, number, rounds, scratch};
 
 /// A store as it was left, and what it held.
 struct Base {
@@ -72,7 +72,11 @@ fn harm(dir: &Path, rng: &mut fastrand::Rng) -> String {
     let mut image = fs::read(dir.join(name)).unwrap();
     let mut told = name.to_owned();
     for _ in 0..rng.usize(1..=3) {
-        let place = if rng.u8(..4) == 0 { rng.usize(..image.len().min(4200)) } else { rng.usize(..image.len()) };
+        let place = match rng.u8(..8) {
+            0 | 1 => rng.usize(..image.len().min(4200)),
+            2 => in_a_tag(&image, rng),
+            _ => rng.usize(..image.len()),
+        };
         match rng.u8(..8) {
             0 => {
                 image.truncate(place.max(1));
@@ -102,6 +106,13 @@ fn harm(dir: &Path, rng: &mut fastrand::Rng) -> String {
     told
 }
 
+/// Somewhere in a tag, if there is one behind a place; tags are so short that chance alone seldom finds one.
+fn in_a_tag(image: &[u8], rng: &mut fastrand::Rng) -> usize {
+    let from = rng.usize(..image.len());
+    let tag = image[from..].windows(TAG.len()).take(40_000).position(|window| window == TAG.as_bytes());
+    from + tag.map_or(0, |tag| tag + rng.usize(..TAG.len()))
+}
+
 /// Whether the damage was seen.
 fn judge(dir: &Path, base: &Base, what: &str) -> bool {
     let opened = Store::open(dir, limits(), at(100));
@@ -115,6 +126,7 @@ fn judge(dir: &Path, base: &Base, what: &str) -> bool {
         }
         for row in rows {
             assert!(row.id > after || got.is_empty(), "{what}: order");
+            assert_eq!(row.tag, TAG, "{what}: another tag");
             got.insert(row.id.0, number(&row.body));
         }
         assert!(got.len() < 1000, "{what}: a loop");

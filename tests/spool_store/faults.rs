@@ -8,7 +8,7 @@ use tieline::spool::store::{Appended, How, Id, RowState, Settled, Store, StoreEr
 
 use super::{at, body, limits, new, number, preload, rounds, scratch};
 
-const KINDS: [&str; 4] = ["eio", "enospc", "short", "full"];
+pub(super) const KINDS: [&str; 4] = ["eio", "enospc", "short", "full"];
 
 #[test]
 fn every_answer_is_the_truth_whichever_write_or_sync_fails() {
@@ -57,7 +57,7 @@ enum Known {
 }
 
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     known: BTreeMap<u64, Known>,
     next: u64,
     errors: u64,
@@ -66,7 +66,7 @@ struct Run {
 
 impl Run {
     /// Opens it, again if the fault struck there.
-    fn open(&mut self, dir: &Path) -> Store {
+    pub(super) fn open(&mut self, dir: &Path) -> Store {
         let mut tries = 0;
         loop {
             self.clock += 10;

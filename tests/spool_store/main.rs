@@ -7,6 +7,9 @@
 
 mod bitrot;
 mod faults;
+#[path = "../../src/spool/store/tests/first.rs"]
+mod first;
+mod format;
 mod full_disk;
 mod power;
 mod preload;
@@ -50,8 +53,11 @@ fn number(bytes: &[u8]) -> u64 {
     number
 }
 
+/// The tag of each request.
+const TAG: &str = "5e81.1f";
+
 fn new(body: &[u8]) -> New<'_> {
-    New { body, accepted_ms: 1_790_000_000_000, in_doubt: false }
+    New { body, tag: TAG, accepted_ms: 1_790_000_000_000, in_doubt: false }
 }
 
 /// A directory in memory where there is one: what is tested here is what reaches the disk, not how fast.

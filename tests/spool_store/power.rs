@@ -20,7 +20,7 @@ fn nothing_acknowledged_is_lost_when_the_power_fails() {
         return workload(&root);
     }
     let log = record("power::nothing_acknowledged_is_lost_when_the_power_fails", Synchronous::Full);
-    let verdict = crash(&log, rounds(2_000, 100_000));
+    let verdict = crash(&log, 1, rounds(2_000, 100_000));
     println!(
         "{} crash points, {} of them with rows there, {} losses",
         verdict.points,
@@ -38,14 +38,14 @@ fn the_harness_sees_losses_when_commits_are_not_synced() {
     }
     for synchronous in [Synchronous::Normal, Synchronous::Off] {
         let log = record("power::the_harness_sees_losses_when_commits_are_not_synced", synchronous);
-        let verdict = crash(&log, rounds(200, 2_000));
+        let verdict = crash(&log, 1, rounds(200, 2_000));
         println!("{synchronous:?}: {} losses at {} crash points", verdict.lost.len(), verdict.points);
         assert!(!verdict.lost.is_empty(), "{synchronous:?} loses nothing: the harness proves nothing");
     }
 }
 
 /// Runs the workload under the recorder: `test` again, which finds itself under the library.
-fn record(test: &str, synchronous: Synchronous) -> Vec<Op> {
+pub(super) fn record(test: &str, synchronous: Synchronous) -> Vec<Op> {
     let root = scratch();
     let log = root.path().join("log");
     let dir = root.path().join("disk");
@@ -55,7 +55,7 @@ fn record(test: &str, synchronous: Synchronous) -> Vec<Op> {
 }
 
 /// Says something in the record, between the store's own writes.
-fn note(acks: &mut fs::File, what: char, number: u64) {
+pub(super) fn note(acks: &mut fs::File, what: char, number: u64) {
     use std::io::Write;
     acks.write_all(format!("{what}{number}").as_bytes()).unwrap();
 }
@@ -113,7 +113,7 @@ fn deliver(store: &mut Store, acks: &mut fs::File, rows: usize) {
 
 /// One recorded call.
 #[derive(Debug, Clone)]
-enum Op {
+pub(super) enum Op {
     Create(u64, PathBuf),
     Write(u64, usize, Vec<u8>),
     Truncate(u64, usize),
@@ -295,18 +295,18 @@ fn put(image: &mut Vec<u8>, change: &Change, mut kept: impl FnMut(usize) -> bool
 }
 
 #[derive(Debug, Default)]
-struct Verdict {
-    points: usize,
+pub(super) struct Verdict {
+    pub(super) points: usize,
     /// Points at which something was stored.
-    held: usize,
-    lost: Vec<String>,
+    pub(super) held: usize,
+    pub(super) lost: Vec<String>,
 }
 
-/// Lets the power fail at so many points, in two threads.
-fn crash(ops: &[Op], points: usize) -> Verdict {
+/// Lets the power fail at so many points, after the call `first` at the earliest, in two threads.
+pub(super) fn crash(ops: &[Op], first: usize, points: usize) -> Verdict {
     let seed = std::env::var("TIELINE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     std::thread::scope(|scope| {
-        let halves = [0, 1].map(|half| scope.spawn(move || crash_half(ops, points / 2, seed * 2 + half)));
+        let halves = [0, 1].map(|half| scope.spawn(move || crash_half(ops, first, points / 2, seed * 2 + half)));
         let mut all = Verdict::default();
         for half in halves {
             let half = half.join().unwrap();
@@ -317,9 +317,9 @@ fn crash(ops: &[Op], points: usize) -> Verdict {
     })
 }
 
-fn crash_half(ops: &[Op], points: usize, seed: u64) -> Verdict {
+fn crash_half(ops: &[Op], first: usize, points: usize, seed: u64) -> Verdict {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut at: Vec<usize> = (0..points).map(|_| rng.usize(1..=ops.len())).collect();
+    let mut at: Vec<usize> = (0..points).map(|_| rng.usize(first..=ops.len())).collect();
     at.sort_unstable();
     let (mut disk, mut notes, mut done) = (Disk::default(), BTreeMap::new(), 0);
     let (scratch, mut verdict) = (scratch(), Verdict::default());

@@ -5,7 +5,6 @@
 //! says that they are on disk. The replay goes through the same queue and connections as every other request, on behalf
 //! of a requester of its own, so that its order is kept by the same rules.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -15,8 +14,9 @@ use crate::dialect::Failure;
 use crate::pool::Standing;
 use crate::requester::Way;
 use crate::spool::judge::{Verdict, judge};
+use crate::spool::once::{Once, Told};
 use crate::spool::replay::{Ask, End, Id, Replay, Row};
-use crate::work::{ConnectionId, Deferral, Phase, RequesterId, Transaction, TransactionId, key};
+use crate::work::{ConnectionId, Deferral, Phase, RequesterId, Tagged, Transaction, TransactionId, key};
 
 /// What is to be asked of the store.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub enum Errand {
     Append {
         /// Names the question.
         ticket: TransactionId,
-        /// The request, as it is framed.
-        body: Box<[u8]>,
+        /// The request.
+        request: Tagged,
         /// Whether the first try had sent it.
         in_doubt: bool,
     },
@@ -67,6 +67,8 @@ pub enum StoreAnswer {
 #[derive(Debug)]
 pub(super) struct Spool {
     replay: Replay,
+    /// How requests are told to a host that remembers them.
+    pub(super) once: Option<Once>,
     /// The requester on whose behalf the replay is sent.
     replayer: RequesterId,
     /// Whether the store can be asked.
@@ -96,7 +98,7 @@ pub(super) enum Door {
 }
 
 /// Requests with whether the first try had sent them.
-type Held = BTreeMap<TransactionId, (Box<[u8]>, bool)>;
+type Held = BTreeMap<TransactionId, (Tagged, bool)>;
 
 impl Spool {
     pub(super) fn alarm(&self, standing: Standing) -> Option<Instant> {
@@ -117,13 +119,13 @@ impl Spool {
 
 impl Dispatch {
     /// The host has deferred requests: `window` replays at a time, what is in doubt parked (`hold`) or resent, pauses up
-    /// to `longest`.
-    pub fn open_spool(&mut self, window: usize, hold: bool, longest: Duration) {
+    /// to `longest`; `once` if it remembers what it has executed.
+    pub fn open_spool(&mut self, window: usize, hold: bool, longest: Duration, once: Option<Once>) {
         let replayer = self.join();
         let replay = Replay::new(window, hold, longest, 0);
         let (storing, early, held) = (VecDeque::new(), VecDeque::new(), BTreeMap::new());
         let door = Door::Opening;
-        self.spool = Some(Spool { replay, replayer, door, storing, early, sweep: false, held, release: false });
+        self.spool = Some(Spool { replay, once, replayer, door, storing, early, sweep: false, held, release: false });
     }
 
     /// Says that a requester's requests are deferred ones.
@@ -178,8 +180,9 @@ impl Dispatch {
         if up && !backlog {
             let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
             if chosen.is_some() || self.queue.len() < self.host.queue as usize {
-                let deferral = Some(Box::new(Deferral::FirstTry(request.into())));
-                return self.begin(requester, chosen, request.into(), deferral, now);
+                let tagged = self.tagged(request);
+                let sent = self.as_sent(&tagged.tag, request);
+                return self.begin(requester, chosen, sent, Some(Box::new(Deferral::FirstTry(tagged))), now);
             }
         }
         if storing >= self.host.queue as usize {
@@ -194,7 +197,8 @@ impl Dispatch {
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
             account.owe(id);
         }
-        self.store(requester, id, request.into(), false);
+        let request = self.tagged(request);
+        self.store(requester, id, request, false);
         self.release_held();
     }
 
@@ -208,7 +212,7 @@ impl Dispatch {
         why: &str,
     ) {
         match deferral {
-            Deferral::FirstTry(body) => self.store_instead(requester, id, body, failure == Failure::Unknown),
+            Deferral::FirstTry(request) => self.store_instead(requester, id, request, failure == Failure::Unknown),
             Deferral::Hello(old) => {
                 self.voice_changed(requester, old);
                 self.fail(requester, id, None, failure, why);
@@ -236,10 +240,17 @@ impl Dispatch {
             self.hello_answered(requester, old, reply);
             return false;
         }
-        let verdict = judge(self.host.dialect, &self.host.rejects, reply);
+        let verdict = match self.told(reply) {
+            Told::Reply => judge(self.host.dialect, &self.host.rejects, reply),
+            Told::Again(why) => Verdict::Transient(why),
+            Told::Doubt(why) => {
+                self.doubted(requester, id, &deferral, why, now);
+                return true;
+            }
+        };
         match (deferral, verdict) {
-            (Deferral::FirstTry(body), Verdict::Transient(_)) => {
-                self.store_instead(requester, id, body, false);
+            (Deferral::FirstTry(request), Verdict::Transient(_)) => {
+                self.store_instead(requester, id, request, false);
                 true
             }
             (Deferral::FirstTry(_) | Deferral::Hello(_) | Deferral::Lesson | Deferral::Turn(_), _) => false,
@@ -310,12 +321,13 @@ impl Dispatch {
             let replayer = spool.replayer;
             let Some(row) = spool.replay.next(now).cloned() else { return };
             let chosen = if self.queue.has(replayer) { None } else { self.choose(replayer, now) };
-            self.begin(replayer, chosen, Cow::Borrowed(&row.body), Some(Box::new(Deferral::Replay(row.id))), now);
+            let sent = self.as_sent(&row.request.tag, &row.request.body);
+            self.begin(replayer, chosen, sent, Some(Box::new(Deferral::Replay(row.id))), now);
         }
     }
 
     /// One replay has ended.
-    fn replayed(&mut self, id: TransactionId, row: Id, end: End, now: Instant) {
+    pub(super) fn replayed(&mut self, id: TransactionId, row: Id, end: End, now: Instant) {
         let jitter = self.rng.f64();
         let is_over = matches!(end, End::Delivered | End::Rejected(..));
         let Some(spool) = &mut self.spool else { return };
@@ -358,12 +370,12 @@ impl Dispatch {
 
     /// A first try ended without success: its request is stored, under a number of its own, for the old one may still
     /// be a tombstone's.
-    fn store_instead(&mut self, requester: RequesterId, id: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+    fn store_instead(&mut self, requester: RequesterId, id: TransactionId, request: Tagged, in_doubt: bool) {
         let ticket = self.new_ticket(requester, Instant::now());
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) {
             account.rename(id, ticket);
         }
-        self.store(requester, ticket, body, in_doubt);
+        self.store(requester, ticket, request, in_doubt);
         self.sweep_later();
     }
 
@@ -372,14 +384,14 @@ impl Dispatch {
         self.transactions.insert(Transaction { requester, accepted: now, phase: Phase::Storing, deferral: None })
     }
 
-    fn store(&mut self, requester: RequesterId, ticket: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+    fn store(&mut self, requester: RequesterId, ticket: TransactionId, request: Tagged, in_doubt: bool) {
         let in_flight = self.account(requester).is_some_and(|account| account.in_flight > 0);
         let Some(spool) = &mut self.spool else { return };
         if in_flight || spool.held.contains_key(&requester) {
-            spool.held.entry(requester).or_default().insert(ticket, (body, in_doubt));
+            spool.held.entry(requester).or_default().insert(ticket, (request, in_doubt));
             spool.release |= !in_flight;
         } else {
-            self.append(ticket, body, in_doubt);
+            self.append(ticket, request, in_doubt);
         }
     }
 
@@ -405,8 +417,8 @@ impl Dispatch {
             }
             released.extend(account.awaited().filter_map(|ticket| held.remove(&ticket).map(|held| (ticket, held))));
         }
-        for (ticket, (body, in_doubt)) in released {
-            self.append(ticket, body, in_doubt);
+        for (ticket, (request, in_doubt)) in released {
+            self.append(ticket, request, in_doubt);
         }
     }
 
@@ -433,9 +445,9 @@ impl Dispatch {
         for (requester, id) in waiting {
             self.deadlines.remove(id.0);
             if let Some(deferral) = self.transactions.remove(id).and_then(|transaction| transaction.deferral)
-                && let Deferral::FirstTry(body) = *deferral
+                && let Deferral::FirstTry(request) = *deferral
             {
-                self.store_instead(requester, id, body, false);
+                self.store_instead(requester, id, request, false);
             }
         }
     }

@@ -8,28 +8,28 @@ use super::deferred::{Door, Errand};
 use super::{Dispatch, spell};
 use crate::dialect::Failure;
 use crate::requester::Way;
-use crate::work::{RequesterId, TransactionId};
+use crate::work::{RequesterId, Tagged, TransactionId};
 
 /// One request that waits.
 #[derive(Debug)]
 pub(super) struct Early {
     ticket: TransactionId,
-    body: Box<[u8]>,
+    request: Tagged,
     /// Whether the first try had sent it.
     in_doubt: bool,
 }
 
 impl Dispatch {
     /// Has a request stored, when the store is there.
-    pub(super) fn append(&mut self, ticket: TransactionId, body: Box<[u8]>, in_doubt: bool) {
+    pub(super) fn append(&mut self, ticket: TransactionId, request: Tagged, in_doubt: bool) {
         let accepted = self.transactions.get(ticket).map(|transaction| transaction.accepted);
         let Some(spool) = &mut self.spool else { return };
         if spool.door != Door::Opening {
             spool.storing.push_back((ticket, in_doubt));
-            self.errands.store.push(Errand::Append { ticket, body, in_doubt });
+            self.errands.store.push(Errand::Append { ticket, request, in_doubt });
             return;
         }
-        spool.early.push_back(Early { ticket, body, in_doubt });
+        spool.early.push_back(Early { ticket, request, in_doubt });
         if let Some(accepted) = accepted {
             let at = accepted + self.host.timeout;
             self.deadlines.insert(ticket.0, at);
@@ -40,9 +40,9 @@ impl Dispatch {
     /// The store is there, or cannot be used: it says so to each of those that waited.
     pub(super) fn let_in(&mut self) {
         let Some(spool) = &mut self.spool else { return };
-        for Early { ticket, body, in_doubt } in std::mem::take(&mut spool.early) {
+        for Early { ticket, request, in_doubt } in std::mem::take(&mut spool.early) {
             self.deadlines.remove(ticket.0);
-            self.append(ticket, body, in_doubt);
+            self.append(ticket, request, in_doubt);
         }
     }
 
@@ -89,7 +89,7 @@ impl Dispatch {
         for ticket in owed {
             let place = spool.early.iter().position(|early| early.ticket == ticket);
             if let Some(early) = place.and_then(|place| spool.early.remove(place)) {
-                requests.extend_from_slice(&early.body);
+                requests.extend_from_slice(&early.request.body);
             }
             account.settle(ticket, Vec::new(), b"");
             self.deadlines.remove(ticket.0);

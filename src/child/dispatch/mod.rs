@@ -8,8 +8,8 @@
 //! The way of one transaction: [`Dispatch::request`] gives it to a connection or to the queue → [`Dispatch::wrote`] says
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
-//! `requests` and `runs` of those without a reply, `connections` open, `replies`, `breaks`, `expiry`; `deferred` and
-//! `early` are what the spool adds; `sessions`, `turned` and `parting` are of those whose commands bind a connection, and
+//! `requests` and `runs` of those without a reply, `connections` open, `replies`, `breaks`, `expiry`; `deferred`,
+//! `early` and `once` are what the spool adds; `sessions`, `turned` and `parting` are of those whose commands bind a connection, and
 //! `voices` the protocol's versions.
 
 mod breaks;
@@ -18,6 +18,7 @@ mod deferred;
 mod early;
 mod expiry;
 mod leaving;
+mod once;
 mod parting;
 mod replies;
 mod requesters;

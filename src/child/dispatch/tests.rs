@@ -11,6 +11,7 @@ use crate::dialect::Dialect;
 use crate::pool;
 use crate::requester::Standing;
 use crate::spool::replay::{Ask, Record, Row};
+use crate::work::Tagged;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -285,7 +286,7 @@ fn idle_connections_are_closed() {
 #[test]
 fn what_follows_a_first_try_in_flight_is_not_stored_before_it() {
     let (mut d, now) = dispatch(|host| host.pipeline = 1);
-    d.open_spool(1, false, TIMEOUT);
+    d.open_spool(1, false, TIMEOUT, None);
     d.store_answered(StoreAnswer::Open(0), now);
     let (r, other, c) = (d.join(), d.join(), open(&mut d, now));
     [r, other].into_iter().for_each(|each| d.defer(each));
@@ -295,7 +296,7 @@ fn what_follows_a_first_try_in_flight_is_not_stored_before_it() {
     // Something else is stored: no first try may overtake it any more, so that the second request is stored, too.
     let bodies = |d: &mut Dispatch| -> Vec<Box<[u8]>> {
         let appended = |errand| match errand {
-            Errand::Append { body, .. } => Some(body),
+            Errand::Append { request, .. } => Some(request.body),
             Errand::Replay(_) => None,
         };
         std::mem::take(&mut d.errands.store).into_iter().filter_map(appended).collect()
@@ -340,7 +341,7 @@ struct World {
 #[derive(Default)]
 struct Shelf {
     asked: VecDeque<Errand>,
-    rows: BTreeMap<u64, Box<[u8]>>,
+    rows: BTreeMap<u64, Tagged>,
     highest: u64,
     mark: u64,
     /// What was acknowledged, by ID.
@@ -364,16 +365,16 @@ impl Shelf {
     fn answer(&mut self, errand: Errand, has_room: bool) -> StoreAnswer {
         match errand {
             Errand::Append { ticket, .. } if !has_room => StoreAnswer::Full(ticket, "full".to_owned()),
-            Errand::Append { ticket, body, .. } => {
+            Errand::Append { ticket, request, .. } => {
                 self.highest += 1;
-                let serial = std::str::from_utf8(&body[..6]).unwrap().parse().unwrap();
+                let serial = std::str::from_utf8(&request.body[..6]).unwrap().parse().unwrap();
                 self.acknowledged.insert(self.highest, serial);
-                self.rows.insert(self.highest, body);
+                self.rows.insert(self.highest, request);
                 StoreAnswer::Stored(ticket, self.highest)
             }
             Errand::Replay(Ask::Fetch(after)) => {
                 let rows = self.rows.range(after + 1..).take(4);
-                StoreAnswer::Fetched(rows.map(|(id, body)| Row { id: *id, body: body.clone() }).collect())
+                StoreAnswer::Fetched(rows.map(|(id, request)| Row { id: *id, request: request.clone() }).collect())
             }
             Errand::Replay(Ask::Record(ends, mark)) => {
                 for (id, end) in ends {
@@ -394,7 +395,7 @@ impl World {
             (host.connections, host.pipeline, host.queue, host.window) = (3, 3, 12, 8);
             (host.retries, host.unread, host.idle) = (3, 200, Duration::from_secs(3));
         });
-        dispatch.open_spool(window, false, TIMEOUT);
+        dispatch.open_spool(window, false, TIMEOUT, None);
         dispatch.store_answered(StoreAnswer::Open(0), now);
         let (requesters, connections, store) = (BTreeMap::new(), BTreeMap::new(), Shelf::default());
         let (reached, askers, last_reached) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());

@@ -81,6 +81,7 @@ impl Shelf for OnDrive {
         let row = |(new, id): (&New<'_>, u64)| Pending {
             id: Id(id),
             body: new.body.to_vec(),
+            tag: new.tag.to_owned(),
             accepted_ms: new.accepted_ms,
             attempts: 0,
             in_doubt: new.in_doubt,
@@ -154,7 +155,8 @@ fn with_worker(drive: &Drive, play: impl FnOnce(&Path) + Send + 'static) -> Spoo
         let (reports, _kept) = unbounded_channel();
         let worker = Rc::new(Worker::new(0, Dispatch::new(settings, 1), reports));
         let listeners = vec![Inherited::Unix(plain), Inherited::Deferred(deferred)];
-        begin(&worker, Some(drive.keeper()), Inheritance { listeners, ..Inheritance::default() }, None).unwrap();
+        begin(&worker, Some((drive.keeper(), None)), Inheritance { listeners, ..Inheritance::default() }, None)
+            .unwrap();
         let path = dir.path().to_owned();
         let played = tokio::task::spawn_blocking(move || play(&path));
         tokio::time::timeout(LONG, played).await.expect("the play ends in time").expect("the play went well");

@@ -120,7 +120,7 @@ fn remark(row: &Row) -> String {
     [doubt, origin, row.last_error.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-fn described(row: &Row) -> String {
+pub(super) fn described(row: &Row) -> String {
     let mut text = format!("{}: {}\n", row.id, row.state.word());
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -133,6 +133,7 @@ fn described(row: &Row) -> String {
     add("tries", Some(row.attempts.to_string()));
     add("in doubt", row.in_doubt.then(|| "yes: it may have reached the host already".to_owned()));
     add("requeued from", row.requeued_from.map(|id| id.to_string()));
+    add("tag", (!row.tag.is_empty()).then(|| row.tag.clone()));
     add("last error", row.last_error.clone());
     add("bytes", Some(row.bytes.to_string()));
     text
@@ -151,6 +152,9 @@ pub(super) fn object(host: &str, row: &Row, body: &[u8], reply: &[u8]) -> Value 
     add("attempts", json!(row.attempts));
     add("in_doubt", json!(row.in_doubt));
     add("requeued_from", json!(row.requeued_from));
+    if !row.tag.is_empty() {
+        add("tag", json!(row.tag));
+    }
     add("last_error", json!(row.last_error));
     add("bytes", json!(row.bytes));
     let mut bytes = |key: &str, bytes: &[u8]| match text(bytes) {

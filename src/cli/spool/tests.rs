@@ -3,7 +3,7 @@
 use clap::Parser;
 use serde_json::json;
 
-use super::print::{line, listed, object};
+use super::print::{described, line, listed, object};
 use super::*;
 
 fn row() -> Row {
@@ -17,6 +17,7 @@ fn row() -> Row {
         in_doubt: true,
         last_error: Some("LOADING the dataset".to_owned()),
         requeued_from: None,
+        tag: String::new(),
         bytes: 6,
         reply_bytes: 0,
         body: None,
@@ -60,6 +61,15 @@ fn a_row_as_json_has_the_documented_keys() {
     let dead = object("ledger", &dead(), &[0, 0, 0, 1, b'x'], b"error: no\n");
     assert_eq!((dead.get("body"), &dead["body_base64"]), (None, &json!("AAAAAXg=")));
     assert_eq!((&dead["reply"], &dead["expires"]), (&json!("error: no\n"), &json!(null)));
+}
+
+#[test]
+fn a_tag_is_told_only_where_there_is_one() {
+    let tagged = Row { tag: "7f.1".to_owned(), ..row() };
+    assert_eq!(object("ledger", &tagged, b"", b"")["tag"], "7f.1");
+    let both = [&tagged, &row()].map(described);
+    assert!(both[0].contains(&format!("\n  {:<13} 7f.1\n", "tag")), "{}", both[0]);
+    assert!(!both[1].contains("  tag "), "{}", both[1]);
 }
 
 #[derive(Debug, Parser)]

@@ -111,6 +111,11 @@ prop_compose! {
     }
 }
 
+/// Whether a deferred host may have `dedupe`.
+fn may_dedupe(host: &HostSettings) -> bool {
+    host.dialect == Dialect::Line && host.greeting.is_none() && !matches!(host.address, Address::Name { .. })
+}
+
 prop_compose! {
     fn host()(
         (name, reached) in ("[a-z0-9][a-z0-9_-]{0,20}", reached()),
@@ -122,7 +127,7 @@ prop_compose! {
         listen in proptest::option::of(1u16..),
         (owner, group) in (proptest::option::of(0..u32::MAX), proptest::option::of(0..u32::MAX)),
         mode in (0u32..=0o777).prop_map(|mode| mode | 0o200),
-        spool in proptest::option::of(spool()),
+        (spool, dedupes) in (proptest::option::of(spool()), any::<bool>()),
     ) -> HostSettings {
         let dialect = reached.dialect;
         let spool = spool.filter(|_| dialect != Dialect::Memcache);
@@ -142,6 +147,7 @@ prop_compose! {
             replay_backoff: spool.replay_backoff,
             spool_max: spool.spool_max,
             expire: spool.expire,
+            dedupe: dedupes && deferred && may_dedupe(&reached),
             name,
             ..reached
         }

@@ -52,6 +52,7 @@ fn every_option_reaches_its_field() {
     assert_eq!((host.deferred, host.hold_in_doubt, host.replay_window), (true, true, 16));
     assert_eq!((host.rejects, host.spool_max), (vec!["error".to_owned(), "no".to_owned()], 18 << 20));
     assert_eq!([host.replay_backoff, host.expire].map(|time| time.as_secs()), [17, 19 * 86_400]);
+    assert!(hosts(b"a b:1 line deferred dedupe").remove(0).dedupe);
 }
 
 #[test]
@@ -349,7 +350,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `quic` is no option of a host
       a b:1 line quic
                  ^~~~
-      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, dedupe, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
     insta::assert_snapshot!(said("a b:1 line defered"), @r"
     hosts.tab:1:12: `defered` is no option of a host
@@ -373,7 +374,7 @@ fn an_option_is_unknown() {
     hosts.tab:1:12: `5s` is no option of a host
       a b:1 line 5s
                  ^~
-      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, dedupe, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
     ");
 }
 
@@ -648,6 +649,19 @@ fn a_flag_is_its_bare_name() {
 }
 
 #[test]
+fn dedupe_is_for_one_far_end_of_tieline() {
+    for (line, why) in [
+        ("a b:1 line dedupe", "`dedupe` means nothing without `deferred`"),
+        ("a b:1 resp deferred dedupe", "`dedupe` is for `line`"),
+        ("a @b line deferred dedupe", "`dedupe` cannot be given to a host that is found by name"),
+        ("a b:1 line deferred dedupe greeting=g", "`dedupe` cannot be given together with `greeting`"),
+    ] {
+        let told = said(line);
+        assert!(told.contains(&format!("hosts.tab:1:{}: {why}", line.find("dedupe").unwrap() + 1)), "{told}");
+    }
+}
+
+#[test]
 fn options_of_the_spool_need_one() {
     insta::assert_snapshot!(said("a b:1 line replay_window=4 timeout=5s expire=1d"), @r"
     hosts.tab:1:12: `replay_window` means nothing without `deferred`
@@ -778,7 +792,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_places() {
     hosts.tab:1:10: `x` is no option of a host
       A b line x=1
                ^
-      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
+      = help: the options are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, dedupe, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets
 
     hosts.tab:2:7: there is no dialect `lime`
       c d:1 lime timeout=5

@@ -331,7 +331,7 @@ fn a_key_is_unknown() {
     tieline.toml:2:1: there is no key `quic` in [defaults]
       quic = true
       ^~~~
-      = help: the keys of [defaults] are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets, drain
+      = help: the keys of [defaults] are connections, sessions, pipeline, window, queue, requesters, timeout, connect_timeout, retries, idle, max_request, max_reply, unread, start, listen, workers, deferred, rejects, replay, replay_window, replay_backoff, dedupe, spool_max, expire, owner, group, mode, allow, tls, sni, ca, cert, key, user, password_file, db, greeting, secrets, drain
     ");
 }
 

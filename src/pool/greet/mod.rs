@@ -5,9 +5,10 @@
 //! host says is told in one line, at most 200 characters of it, without our secrets.
 //!
 //! A `resp` connection says `AUTH` and `SELECT` as its options want, in `commands`; one of `line` or `len32` follows a
-//! file, in `script`.
+//! file, in `script`, or agrees with a far end that remembers what it has executed, in `dedupe`.
 
 mod commands;
+mod dedupe;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,14 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::commands::Command;
+use self::dedupe::Agreement;
 use self::wire::Wire;
 use super::watched::Watched;
 use crate::config::greeting::Script;
 use crate::config::secrets::{Password, Secrets, password};
 use crate::config::{Complaint, HostSettings, greeting, printable};
 use crate::dialect::Dialect;
+use crate::spool::once::Word;
 
 /// Most characters of the host's own words that are told.
 const SHOWN: usize = 200;
@@ -75,6 +78,15 @@ pub enum GreetFailure {
         /// Its own words.
         said: String,
     },
+    /// The far end does not remember what it has executed, or not long enough.
+    #[error(
+        "it was asked to remember what it executes (dedupe), and said: {said}; set dedupe = true in its [serve.NAME], or \
+         remove dedupe from this host"
+    )]
+    NoDedupe {
+        /// Its own words.
+        said: String,
+    },
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
@@ -100,6 +112,8 @@ pub(super) enum Plan {
         /// What it says, and the values of its variables.
         script: Rc<(Script, Secrets)>,
     },
+    /// That the far end is to remember what it executes.
+    Dedupe(Agreement),
 }
 
 /// What is known of greetings for one host.
@@ -110,11 +124,15 @@ pub(super) struct GreetRoom {
 }
 
 impl GreetRoom {
-    /// What the next connection is to say; what has changed in the files is read.
+    /// What the next connection is to say; what has changed in the files is read. `word`: the one to agree on, if the host
+    /// is to remember what it executes.
     ///
     /// # Errors
     /// What is wrong with the files, if they have never been in order.
-    pub(super) fn plan(&mut self, host: &HostSettings) -> Result<Plan, String> {
+    pub(super) fn plan(&mut self, host: &HostSettings, word: Option<&Word>) -> Result<Plan, String> {
+        if let Some(word) = word {
+            return Ok(Plan::Dedupe(Agreement::of(host, word)));
+        }
         if let Some(file) = &host.greeting {
             return self.script(host, file);
         }
@@ -157,6 +175,11 @@ pub(super) async fn greet(plan: &Plan, stream: &mut (impl AsyncRead + AsyncWrite
             let secrets: Vec<&[u8]> = script.1.0.values().map(String::as_bytes).collect();
             script::follow(file, &script.0, &script.1, &secrets, &mut wire).await?;
             wire.must_be_empty(&secrets)
+        }
+        Plan::Dedupe(agreement) => {
+            let mut wire = Wire::new(stream, Dialect::Line);
+            agreement.reach(&mut wire).await?;
+            wire.must_be_empty(&[])
         }
     }
 }

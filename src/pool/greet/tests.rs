@@ -101,3 +101,28 @@ fn frames_with_a_length_carry_any_byte() {
     assert_eq!(greeted, Ok(()));
     assert_eq!(heard, "\0\0\0\x05hello\0\0\0\x02\n\x01");
 }
+
+#[test]
+fn a_far_end_that_remembers_long_enough_is_agreed_with_and_no_other() {
+    let address = Address::Tcp { host: "h".into(), port: 1 };
+    let mut host = HostSettings::with_defaults("x", address, Dialect::Line);
+    host.expire = std::time::Duration::from_millis(7001);
+    let plan = || GreetRoom::default().plan(&host, Some(&Word::new(7))).unwrap();
+    let (agreed, heard) = greeted(&plan(), &[b"ok tieline dedupe 1 9\n"]);
+    assert_eq!(agreed, Ok(()));
+    assert_eq!(heard, "tieline dedupe 1 00000000000000000000000000000007 8\n", "a part of a second counts as one");
+    for (answer, said) in [
+        (&b"ok tieline dedupe 1 8\n"[..], "ok tieline dedupe 1 8"),
+        (b"error unknown: no handler for \"tieline\"\n", "error unknown: no handler for \"tieline\""),
+        (
+            b"tieline dedupe 1 00000000000000000000000000000007 8\n",
+            "tieline dedupe 1 00000000000000000000000000000007 8",
+        ),
+    ] {
+        let refused = greeted(&plan(), &[answer]).0.unwrap_err();
+        assert!(
+            refused.starts_with(&format!("it was asked to remember what it executes (dedupe), and said: {said};")),
+            "{refused}"
+        );
+    }
+}

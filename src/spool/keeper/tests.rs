@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::super::store::Pending;
+use super::group::{GROUP_BYTES, GROUP_ROWS};
 use super::*;
 
 /// A shelf that says what it is asked, and waits in each append until it is let go.
@@ -81,7 +82,7 @@ fn bench() -> Bench {
 }
 
 fn append(ticket: u64, bytes: usize) -> Question {
-    Question::Append { ticket, body: vec![1; bytes], accepted_ms: 1, in_doubt: false }
+    Question::Append { ticket, body: vec![1; bytes], tag: format!("tag.{ticket}"), accepted_ms: 1, in_doubt: false }
 }
 
 fn outcomes(answer: Option<Answer>) -> Vec<(u64, Outcome)> {
@@ -179,7 +180,11 @@ fn the_real_store_behind_it_keeps_what_it_was_given() {
     while let Some(said) = answer.blocking_recv() {
         match said {
             Answer::Appended { outcomes, .. } => stored += outcomes.len(),
-            Answer::Next { rows, .. } => next = rows.len(),
+            Answer::Next { rows, .. } => {
+                next = rows.len();
+                let tags = (0..).map(|ticket| format!("tag.{ticket}"));
+                assert!(rows.into_iter().zip(tags).all(|(row, tag)| row.tag == tag), "each has its own tag");
+            }
             Answer::Stopped => break,
             Answer::Broken(error) => panic!("{error}"),
             _ => {}

@@ -60,6 +60,8 @@ pub enum Question {
         ticket: u64,
         /// The request.
         body: Vec<u8>,
+        /// Its tag; empty: none.
+        tag: String,
         /// When it was accepted, in milliseconds since 1970.
         accepted_ms: u64,
         /// Whether the first try had sent it.

@@ -4,7 +4,7 @@ use super::look::RowState;
 use super::row::{Parked, Waiting, cost};
 use super::{Appended, Id, New, Store, StoreError, Why};
 
-/// Free bytes that a commit may take besides its bodies: pages of the tables and their frames in the WAL.
+/// Free bytes that a commit may take besides its bodies and tags: pages of the tables and their frames in the WAL.
 const ROOM: u64 = 64 << 10;
 
 impl Store {
@@ -60,7 +60,7 @@ impl Store {
     /// For each request why it is refused, if it is.
     fn refuse(&self, new: &[New<'_>]) -> Vec<Option<Why>> {
         let floor = self.limits.free_floor_percent;
-        let needed = ROOM + 2 * new.iter().map(|new| cost(new.body.len())).sum::<u64>();
+        let needed = ROOM + 2 * new.iter().map(cost_of).sum::<u64>();
         match self.files.free() {
             Some(free) if free.percent < floor => {
                 return vec![Some(Why::FreeDisk { percent: free.percent, floor }); new.len()];
@@ -74,7 +74,7 @@ impl Store {
         let (mut bytes, max) = (self.state.bytes, self.limits.max_bytes);
         new.iter()
             .map(|new| {
-                let with = bytes + cost(new.body.len());
+                let with = bytes + cost_of(new);
                 if with > max {
                     return Some(Why::Quota { bytes, max });
                 }
@@ -85,6 +85,11 @@ impl Store {
     }
 }
 
+/// As [`Waiting::cost`].
+fn cost_of(new: &New<'_>) -> u64 {
+    cost(new.body.len() + new.tag.len())
+}
+
 fn waiting(id: u64, new: &New<'_>) -> Waiting {
     let why = if new.in_doubt { "the first try had sent it, and no answer came" } else { "" };
     Waiting {
@@ -92,6 +97,7 @@ fn waiting(id: u64, new: &New<'_>) -> Waiting {
         accepted: new.accepted_ms,
         origin: 0,
         body: new.body.to_vec(),
+        tag: new.tag.to_owned(),
         attempts: 0,
         in_doubt: new.in_doubt,
         why: why.to_owned(),

@@ -78,6 +78,8 @@ pub struct Entry {
     pub reply: Vec<u8>,
     /// The request.
     pub body: Vec<u8>,
+    /// Its tag; empty: none.
+    pub tag: String,
 }
 
 /// What the check of a whole store found.
@@ -203,6 +205,7 @@ impl From<Waiting> for Entry {
             requeued_from: (row.origin != 0).then_some(Id(row.origin)),
             reply: Vec::new(),
             body: row.body,
+            tag: row.tag,
         }
     }
 }

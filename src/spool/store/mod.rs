@@ -4,7 +4,8 @@
 //!
 //! - [`Store::append`] says [`Appended::Stored`] only after a commit that has reached the disk;
 //! - an ID never comes twice, whatever was lost;
-//! - a body whose checksum is wrong never leaves as one to be sent, and what is gone is said ([`Findings`]);
+//! - a body or tag whose checksum is wrong never leaves as one to be sent, and what is gone is said ([`Findings`]);
+//! - a request keeps its tag wherever it goes, until it leaves or was refused and is requeued;
 //! - a damaged store is set aside and a fresh one takes its place, with all that could be read;
 //! - every failure says whether the request can have been stored.
 //!
@@ -19,8 +20,8 @@
 //! | `corrupt/TIME/` | damaged stores |
 //! | `spool.sqlite.new`, `.salvaged` | a fresh store being made, and a whole one about to be put in place |
 //!
-//! The parts: `files` (names, lock, free space) · `schema` (tables, connection) · `state` (the one row of totals) · `row`
-//! (checksums) · `open` · `salvage` (damage) · `append` · `next` · `settle` · `tools` · `look` (reading for people) ·
+//! The parts: `files` (names, lock, free space) · `schema` (tables, formats, connection) · `state` (the one row of totals) ·
+//! `row` (checksums) · `open` · `salvage` (damage) · `append` · `next` · `settle` · `tools` · `look` (reading for people) ·
 //! `maintain` · `read_only` (for tools while no child runs).
 
 mod append;
@@ -77,7 +78,7 @@ impl fmt::Display for Id {
 /// What a store may take, and how it treats what is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of stored bodies, replies and rows ([`ROW_COST`] each), the dead included.
+    /// Bytes of stored bodies, tags, replies and rows ([`ROW_COST`] each), the dead included.
     pub max_bytes: u64,
     /// Accept nothing while less than this part of the file system is free, in percent.
     pub free_floor_percent: u8,
@@ -102,7 +103,7 @@ impl Default for Limits {
     }
 }
 
-/// What a stored row is counted with besides its body, in bytes: its columns, and its share of the page.
+/// What a stored row is counted with besides its body and tag, in bytes: its other columns, and its share of the page.
 pub const ROW_COST: u64 = 64;
 
 /// A request to be stored.
@@ -110,6 +111,8 @@ pub const ROW_COST: u64 = 64;
 pub struct New<'a> {
     /// The request as the host shall get it.
     pub body: &'a [u8],
+    /// By which the far end knows it again, in ASCII; empty: none. It is the same for each try.
+    pub tag: &'a str,
     /// When it was accepted, in milliseconds since 1970.
     pub accepted_ms: u64,
     /// Whether the first try had sent it and no answer came.
@@ -156,6 +159,8 @@ pub struct Pending {
     pub id: Id,
     /// The request, checked.
     pub body: Vec<u8>,
+    /// Its tag, checked; empty: none.
+    pub tag: String,
     /// When it was accepted, in milliseconds since 1970.
     pub accepted_ms: u64,
     /// How often it was tried from the store.

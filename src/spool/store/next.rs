@@ -78,6 +78,7 @@ fn pending(row: Waiting) -> Pending {
     Pending {
         id: Id(row.id),
         body: row.body,
+        tag: row.tag,
         accepted_ms: row.accepted,
         attempts: row.attempts,
         in_doubt: row.in_doubt,

@@ -1,8 +1,8 @@
 //! Opening: from what is on the disk to a store that works.
 //!
 //! Enters: a directory, in whatever state a crash, a full disk or a bad sector left it. Leaves: a store and what was
-//! found, or an error that says why not even a fresh one can be had. Promised: nobody's hand is needed for damage; a second
-//! opener is told so at once.
+//! found, or an error that says why not even a fresh one can be had. Promised: nobody's hand is needed for damage, nor for
+//! an older format; a second opener is told so at once.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::error::{Kind, Trouble};
 use super::files::{self, Files};
 use super::maintain::Chores;
-use super::schema::{self, Format};
+use super::schema::{self, Format, Version};
 use super::state::State;
 use super::watermark::{Found, Watermark};
 use super::{Finding, Findings, Limits, Store, StoreError, Synchronous, millis, salvage};
@@ -66,6 +66,7 @@ impl Store {
             last_error: None,
             _lock: lock,
         };
+        store.migrate()?;
         store.doubt(&mut findings)?;
         findings.0.append(&mut store.findings.0);
         if !matches!(found, Found::Mark(_)) {
@@ -96,6 +97,19 @@ impl Store {
         self.doubt(&mut findings)?;
         self.findings.0.append(&mut findings.0);
         Ok(())
+    }
+
+    /// Brings a store of an older format to this one. One commit like any other: a crash leaves it in one format or the
+    /// other, whole. It must come behind the look at the watermark: a store that is behind it by one commit would be level
+    /// with it after this.
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        if self.state.version == Version::NEWEST {
+            return Ok(());
+        }
+        self.change_on_full_disk("add tags to", &|db, state| {
+            // One that turned out to be damaged on the way was replaced by one of this format.
+            if state.version == Version::One { schema::add_tags(db, state) } else { Ok(()) }
+        })
     }
 
     /// What waits up to the mark may have been sent by who had the store before: in doubt.
@@ -134,7 +148,7 @@ fn opened(
             }
             Ok(whole) => return Ok(whole),
             Err(TooNewOr::TooNew(found)) => {
-                let (dir, known) = (files.dir.clone(), schema::VERSION);
+                let (dir, known) = (files.dir.clone(), Version::NEWEST.number());
                 return Err(StoreError::TooNew { dir, found, known });
             }
             Err(TooNewOr::Trouble(trouble)) if trouble.kind() == Kind::Damage => trouble.reason(),
@@ -176,9 +190,11 @@ impl From<TooNewOr> for Trouble {
 fn connected(files: &Files, limits: Limits, synchronous: Synchronous) -> Result<(Connection, State), TooNewOr> {
     let path = files.db();
     let db = schema::connect(&path, synchronous, limits.max_bytes)?;
-    if let Format::Newer(found) = schema::format(&db)? {
-        return Err(TooNewOr::TooNew(found));
+    match schema::format(&db)? {
+        Format::Newer(found) => Err(TooNewOr::TooNew(found)),
+        Format::Known(version) => {
+            let state = schema::verify(&db, &path, version)?;
+            Ok((db, state))
+        }
     }
-    let state = schema::verify(&db, &path)?;
-    Ok((db, state))
 }

@@ -3,7 +3,7 @@
 //! Nothing in the directory is changed, and the right to read it is enough. A WAL that was left behind is read as well:
 //! its index is built in this process's memory, as SQLite does for a connection in exclusive mode, instead of in a `-shm`
 //! file beside it. The lock is held in its shared form, so that no child can begin to write meanwhile: keep this open
-//! for a short time, a child that starts waits for it.
+//! for a short time, a child that starts waits for it. A store of an older format is read as it is.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::error::Trouble;
 use super::files::Files;
 use super::look::{self, Entry, Report, RowState};
-use super::schema::{self, Format};
+use super::schema::{self, Format, Version};
 use super::state::State;
 use super::{Id, Numbers, Store, StoreError};
 
@@ -41,14 +41,17 @@ impl Store {
         }
         let opened = schema::connect_read_only(&files.db()).and_then(|db| {
             let format = schema::format(&db)?;
-            let state = if format == Format::Known { State::load(&db)? } else { State::default() };
+            let state = match format {
+                Format::Known(version) => schema::totals(&db, version)?,
+                Format::Newer(_) => State::default(),
+            };
             Ok((db, state, format))
         });
         match opened.map_err(|trouble| trouble.into_error(dir, "read"))? {
             (_, _, Format::Newer(found)) => {
-                Err(StoreError::TooNew { dir: dir.to_owned(), found, known: schema::VERSION })
+                Err(StoreError::TooNew { dir: dir.to_owned(), found, known: Version::NEWEST.number() })
             }
-            (db, state, Format::Known) => Ok(ReadOnly { files, db, state, _lock: lock }),
+            (db, state, Format::Known(_)) => Ok(ReadOnly { files, db, state, _lock: lock }),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Enters: a damaged store and the watermark. Leaves: a whole store in its place, the damaged one in `corrupt/TIME/`, and
 //! a finding that says what is missing. Promised: a crash in the middle is finished by the next opener, or begun again; a
-//! row that is saved keeps its ID, a row whose checksum is wrong is saved as a damaged one.
+//! row that is saved keeps its ID and its tag, a row whose checksum is wrong is saved as a damaged one. The damaged store may
+//! have an older format, the fresh one has the newest.
 //!
 //! The steps, so that each name means something whole: the fresh store is made as `spool.sqlite.new` and synced → renamed
 //! to `spool.sqlite.salvaged` → the damaged files go to `corrupt/TIME/` (a WAL beside a store that is not its own would be

@@ -4,6 +4,9 @@
 //! first row of a table. A body is written once; attempts and doubts, which change, are kept beside it in `tries`, which
 //! has a row only for what was tried. `state` is one row of totals (see `state`).
 //!
+//! This is format 2. Format 1 had no tags; it is read as it is ([`lend_tags`]) and brought to format 2 by the child that
+//! opens it ([`add_tags`]).
+//!
 //! The checks of a connection (`verify`) cost at most what reading 64 MiB costs: a store up to that size is checked whole
 //! (every page by `quick_check`, every table counted), of a larger one the head, the schema and the totals. What is not
 //! checked then is checked when it is read: each row has a checksum, and when the queue ends, the rows that came must be
@@ -18,8 +21,29 @@ use super::error::Trouble;
 use super::files::size;
 use super::state::State;
 
-/// `user_version` of the file, and `version` in `state`.
-pub(super) const VERSION: i64 = 1;
+/// A format that is known here: its number is `user_version` of the file, and `version` in `state`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Without tags.
+    One,
+    /// With them.
+    #[default]
+    Two,
+}
+
+impl Version {
+    /// The one that is written.
+    pub(super) const NEWEST: Self = Self::Two;
+    /// All of them, the newest first.
+    pub(super) const ALL: [Self; 2] = [Self::Two, Self::One];
+
+    pub(super) fn number(self) -> i64 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
 
 /// The oldest SQLite that is used: earlier ones can corrupt a WAL when a checkpoint meets a reset.
 pub(super) const SQLITE_AT_LEAST: i32 = 3_051_003;
@@ -27,17 +51,24 @@ pub(super) const SQLITE_AT_LEAST: i32 = 3_051_003;
 /// A store up to this size, in bytes, is checked whole when it is opened.
 const CHECKED_WHOLE: u64 = 64 << 20;
 
+/// The column that format 1 lacks, and the tables that have it. What `ALTER TABLE … ADD COLUMN` leaves in the schema is the
+/// old text with a comma, a space and these words behind its last column: written so below, a store that was brought to
+/// this format cannot be told from one that was made in it.
+const TAG: &str = "tag TEXT NOT NULL DEFAULT ''";
+const TAGGED: [&str; 2] = ["pending", "parked"];
+
 const TABLES: [(&str, &str); 4] = [
     (
         "pending",
         "CREATE TABLE pending (id INTEGER PRIMARY KEY AUTOINCREMENT, accepted INTEGER NOT NULL, \
-         origin INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL) STRICT",
+         origin INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL, tag TEXT NOT NULL DEFAULT '') STRICT",
     ),
     (
         "parked",
         "CREATE TABLE parked (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, since INTEGER NOT NULL, \
          accepted INTEGER NOT NULL, origin INTEGER NOT NULL, attempts INTEGER NOT NULL, in_doubt INTEGER NOT NULL, \
-         why TEXT NOT NULL, crc INTEGER NOT NULL, reply BLOB NOT NULL, body BLOB NOT NULL) STRICT",
+         why TEXT NOT NULL, crc INTEGER NOT NULL, reply BLOB NOT NULL, body BLOB NOT NULL, \
+         tag TEXT NOT NULL DEFAULT '') STRICT",
     ),
     (
         "tries",
@@ -99,7 +130,21 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Connection, Trouble> {
     let immutable = u8::from(!path.with_extension("sqlite-wal").exists());
     let db = Connection::open_with_flags(format!("file:{}?vfs=unix-none&immutable={immutable}", escaped(path)), flags)?;
     common(&db)?;
+    lend_tags(&db)?;
     Ok(db)
+}
+
+/// Makes tables of format 1 look as if they had tags, for this connection alone and in its memory. Each table is asked, not
+/// the version: in a damaged store that may be wrong.
+fn lend_tags(db: &Connection) -> Result<(), Trouble> {
+    for table in TAGGED {
+        // A table that cannot be read at all shows that later, to whoever reads it.
+        let columns = db.prepare(&format!("SELECT * FROM main.{table}"));
+        if columns.is_ok_and(|columns| columns.column_index("tag").is_err()) {
+            db.execute_batch(&format!("CREATE TEMP VIEW {table} AS SELECT *, '' AS tag FROM main.{table}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// A path in a URI.
@@ -139,39 +184,63 @@ pub(super) fn begin_fresh(path: &Path) -> Result<Connection, Trouble> {
 pub(super) fn end_fresh(db: Connection, state: &State) -> Result<(), Trouble> {
     db.execute_batch("INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")?;
     state.save(&db)?;
-    db.execute_batch(&format!("PRAGMA user_version={VERSION}; COMMIT; PRAGMA journal_mode=WAL;"))?;
+    let version = state.version.number();
+    db.execute_batch(&format!("PRAGMA user_version={version}; COMMIT; PRAGMA journal_mode=WAL;"))?;
     db.close().map_err(|(_, error)| error.into())
+}
+
+/// Brings the tables from format 1 to format 2, as a part of a commit that writes the totals as well. Rows stay as they
+/// are: without a tag. SQLite reads both tables once from end to end for it.
+pub(super) fn add_tags(db: &Connection, state: &mut State) -> Result<(), Trouble> {
+    for table in TAGGED {
+        db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {TAG}"))?;
+    }
+    state.version = Version::Two;
+    db.execute_batch(&format!("PRAGMA user_version={}", state.version.number()))?;
+    Ok(())
 }
 
 /// What the version says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    Known,
+    Known(Version),
     Newer(i64),
 }
 
 /// Whether this is a store this program can read. A version that is wrong in the file's head alone is damage.
 pub(super) fn format(db: &Connection) -> Result<Format, Trouble> {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == VERSION {
-        return Ok(Format::Known);
+    if let Some(known) = Version::ALL.into_iter().find(|known| known.number() == version) {
+        return Ok(Format::Known(known));
     }
     let inner: i64 = db.query_row("SELECT version FROM state WHERE one = 1", [], |row| row.get(0))?;
-    if version > VERSION && inner == version {
+    if version > Version::NEWEST.number() && inner == version {
         return Ok(Format::Newer(version));
     }
     Err(Trouble::Damage(format!("its head says format {version}, its totals {inner}")))
 }
 
+/// The totals of a store whose head says that it has format `version`.
+pub(super) fn totals(db: &Connection, version: Version) -> Result<State, Trouble> {
+    let state = State::load(db)?;
+    if state.version == version {
+        return Ok(state);
+    }
+    let (head, totals) = (version.number(), state.version.number());
+    Err(Trouble::Damage(format!("its head says format {head}, its totals {totals}")))
+}
+
 /// Reads the totals, and checks what the head of this file says.
-pub(super) fn verify(db: &Connection, path: &Path) -> Result<State, Trouble> {
-    for (name, expected) in TABLES {
+pub(super) fn verify(db: &Connection, path: &Path, version: Version) -> Result<State, Trouble> {
+    let tag = format!(", {TAG}");
+    for (name, made) in TABLES {
+        let expected = if version == Version::One { made.replace(&tag, "") } else { made.to_owned() };
         let sql: String = db.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0))?;
         if sql != expected {
             return Err(Trouble::Damage(format!("the table {name} is not as it was made")));
         }
     }
-    let state = State::load(db)?;
+    let state = totals(db, version)?;
     if size(path) <= CHECKED_WHOLE {
         check_whole(db, &state)?;
     }

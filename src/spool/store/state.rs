@@ -1,17 +1,19 @@
-//! The totals: one row, written with every commit, with a checksum of its own.
+//! The totals: one row, written with every commit, with a checksum of its own that covers the format as well.
 
 use rusqlite::Connection;
 
 use super::error::Trouble;
 use super::look::RowState;
 use super::row::sql;
-use super::schema::VERSION;
+use super::schema::Version;
 use super::watermark::Mark;
 use super::{Id, Numbers};
 
 /// See the head of this file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct State {
+    /// The format of the store that these belong to.
+    pub(super) version: Version,
     /// Commits since the spool exists.
     pub(super) commits: u64,
     /// The highest ID ever given.
@@ -51,20 +53,36 @@ impl State {
         ]
     }
 
-    fn from_values(values: [u64; 11]) -> Self {
+    fn from_values(version: Version, values: [u64; 11]) -> Self {
         let [commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes] = values;
-        Self { commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes, moved: 0 }
+        let moved = 0;
+        Self {
+            version,
+            commits,
+            highest,
+            sent_up_to,
+            head,
+            oldest,
+            pending,
+            held,
+            dead,
+            damaged,
+            in_doubt,
+            bytes,
+            moved,
+        }
     }
 
     fn crc(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        crc.update(&VERSION.to_le_bytes());
+        crc.update(&self.version.number().to_le_bytes());
         for value in self.values() {
             crc.update(&value.to_le_bytes());
         }
         crc.finalize()
     }
 
+    /// Reads them; the format is that under which their checksum is right.
     pub(super) fn load(db: &Connection) -> Result<Self, Trouble> {
         let mut statement = db.prepare_cached(
             "SELECT crc, commits, highest, sent_up_to, head, oldest, pending, held, dead, damaged, in_doubt, bytes \
@@ -78,12 +96,10 @@ impl State {
             Ok(numbers)
         })?;
         let [crc, values @ ..] = numbers;
-        let state = Self::from_values(values.map(i64::cast_unsigned));
-        if crc == i64::from(state.crc()) {
-            Ok(state)
-        } else {
-            Err(Trouble::Damage("the totals are damaged".to_owned()))
-        }
+        let values = values.map(i64::cast_unsigned);
+        let read = Version::ALL.map(|version| Self::from_values(version, values));
+        let whole = read.into_iter().find(|state| crc == i64::from(state.crc()));
+        whole.ok_or_else(|| Trouble::Damage("the totals are damaged".to_owned()))
     }
 
     pub(super) fn save(&self, db: &Connection) -> Result<(), Trouble> {
@@ -91,7 +107,7 @@ impl State {
             "UPDATE state SET version = ?1, crc = ?2, commits = ?3, highest = ?4, sent_up_to = ?5, head = ?6, \
              oldest = ?7, pending = ?8, held = ?9, dead = ?10, damaged = ?11, in_doubt = ?12, bytes = ?13",
         )?;
-        let mut parameters = vec![VERSION, i64::from(self.crc())];
+        let mut parameters = vec![self.version.number(), i64::from(self.crc())];
         parameters.extend(self.values().map(sql));
         match statement.execute(rusqlite::params_from_iter(parameters))? {
             1 => Ok(()),

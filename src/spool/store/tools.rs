@@ -66,7 +66,8 @@ impl Store {
         })
     }
 
-    /// Appends dead rows at the tail under new IDs, accepted `now`. Returns the old and the new ID of each.
+    /// Appends dead rows at the tail under new IDs, accepted `now`. Returns the old and the new ID of each. One that the
+    /// host refused loses its tag, any other keeps it.
     ///
     /// # Errors
     /// As [`Store::settle`]; groups that were done stay done.
@@ -79,7 +80,11 @@ impl Store {
             };
             row::remove_parked(db, state, &parked)?;
             state.highest += 1;
-            let new = Waiting { id: state.highest, accepted, origin: id, attempts: 0, intact: true, ..parked.row };
+            // Without a reply (it expired) nobody knows whether the far end has executed it: by its old tag it still would be
+            // executed only once. With a reply it was executed or refused, and judged; whoever requeues it wants it executed
+            // anew, and by its old tag the far end would not do that.
+            let tag = if parked.reply.is_empty() { parked.row.tag } else { String::new() };
+            let new = Waiting { id: state.highest, accepted, origin: id, attempts: 0, intact: true, tag, ..parked.row };
             new.insert(db, state)?;
             let mut pairs = pairs.borrow_mut();
             // A group that was tried twice (the store was replaced between) counts once.

@@ -171,6 +171,9 @@ pub struct Row {
     pub last_error: Option<String>,
     /// The dead one it was made from.
     pub requeued_from: Option<u64>,
+    /// By which the far end knows it again; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tag: String,
     /// How long the request is, framing included.
     pub bytes: u64,
     /// How long the host's reply to a dead one is.

@@ -123,7 +123,7 @@ fn page(entries: Vec<Entry>, mut all: bool, bodies: bool, expire: Duration) -> A
 
 /// At most this: a byte of text takes up to six in JSON.
 fn json_size(row: &Row) -> usize {
-    let text = row.last_error.as_ref().map_or(0, String::len);
+    let text = row.last_error.as_ref().map_or(0, String::len) + row.tag.len();
     let bodies = [&row.body, &row.reply].into_iter().flatten().map(String::len).sum::<usize>();
     ROW + 6 * text + bodies
 }
@@ -143,6 +143,7 @@ fn row(entry: &Entry, bodies: bool, expire: Duration) -> Row {
         in_doubt: entry.in_doubt,
         last_error: entry.last_error.clone(),
         requeued_from: entry.requeued_from.map(|id| id.0),
+        tag: entry.tag.clone(),
         bytes: entry.body.len() as u64,
         reply_bytes: entry.reply.len() as u64,
         body: text(&entry.body),

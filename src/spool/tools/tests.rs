@@ -20,7 +20,8 @@ impl Bench {
         let limits = Limits { ballast: 0, free_floor_percent: 0, expire: HOUR, ..Limits::default() };
         let (store, _) = Store::open(dir.path(), limits, SystemTime::now()).unwrap();
         let mut bench = Self { dir, store };
-        let new: Vec<New<'_>> = bodies.iter().map(|body| New { body, accepted_ms: 1000, in_doubt: false }).collect();
+        let new: Vec<New<'_>> =
+            bodies.iter().map(|body| New { body, tag: "", accepted_ms: 1000, in_doubt: false }).collect();
         for chunk in new.chunks(200) {
             let appended = bench.store.append(chunk).unwrap();
             assert!(appended.iter().all(|each| matches!(each, Appended::Stored(_))));
@@ -185,11 +186,20 @@ fn requeued_rows_name_their_old_ones() {
 }
 
 #[test]
+fn a_row_names_its_tag_only_if_it_has_one() {
+    let mut bench = Bench::new(&[b"a"]);
+    bench.store.append(&[New { body: b"b", tag: "7f.1", accepted_ms: 1, in_doubt: false }]).unwrap();
+    let (rows, _) = bench.all(State::Waiting, false);
+    let told = rows.iter().map(|row| serde_json::to_value(row).unwrap().get("tag").cloned());
+    assert_eq!(told.collect::<Vec<_>>(), [None, Some(json!("7f.1"))]);
+}
+
+#[test]
 fn all_rows_are_changed_in_parts_and_newcomers_are_spared() {
     let mut bench = Bench::new(&[b"x".as_slice(); 250]);
     let first = bench.done(&Command::Hold(Which::all()));
     assert_eq!(first.rows, ROWS as u64);
-    bench.store.append(&[New { body: b"late", accepted_ms: 1, in_doubt: false }]).unwrap();
+    bench.store.append(&[New { body: b"late", tag: "", accepted_ms: 1, in_doubt: false }]).unwrap();
     let mut rest = first.rest;
     while let Some(which) = rest.take() {
         rest = bench.done(&Command::Hold(which)).rest;

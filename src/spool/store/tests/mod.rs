@@ -1,8 +1,11 @@
 //! Tests of the store. The harnesses that pull the plug and break the disk are in `tests/spool_store/`.
 
 mod damage;
+mod first;
+mod format;
 mod model;
 mod promises;
+mod tags;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,7 +49,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn new(body: &[u8]) -> New<'_> {
-    New { body, accepted_ms: millis(at(0)), in_doubt: false }
+    New { body, tag: "", accepted_ms: millis(at(0)), in_doubt: false }
 }
 
 /// Stores one body per call.

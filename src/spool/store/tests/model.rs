@@ -10,8 +10,8 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Sizes and doubts of bodies of one call.
-    Append(Vec<(u16, bool)>),
+    /// Sizes and doubts of bodies of one call, and lengths of their tags.
+    Append(Vec<(u16, bool, usize)>),
     Next {
         after: u8,
         rows: u8,
@@ -35,9 +35,13 @@ fn picked() -> impl Strategy<Value = Picked> {
     prop::option::weighted(0.8, prop::collection::vec(0u8..30, 1..4))
 }
 
+fn tag() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0usize), 1usize..=64]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => prop::collection::vec((0u16..6000, prop::bool::weighted(0.1)), 1..8).prop_map(Step::Append),
+        6 => prop::collection::vec((0u16..6000, prop::bool::weighted(0.1), tag()), 1..8).prop_map(Step::Append),
         3 => (0u8..30, 1u8..30).prop_map(|(after, rows)| Step::Next { after, rows }),
         6 => (prop::collection::vec(0u8..8, 0..8), 0u8..20).prop_map(|(how, ahead)| Step::Settle(how, ahead)),
         1 => picked().prop_map(Step::Hold),
@@ -55,6 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Row {
     state: RowState,
     body: Vec<u8>,
+    tag: String,
+    reply: Vec<u8>,
     accepted_ms: u64,
     attempts: u64,
     in_doubt: bool,
@@ -93,7 +99,7 @@ impl Model {
     }
 
     fn bytes(&self) -> u64 {
-        self.rows.values().map(|row| row.body.len() as u64 + ROW_COST).sum()
+        self.rows.values().map(|row| (row.body.len() + row.tag.len() + row.reply.len()) as u64 + ROW_COST).sum()
     }
 
     fn doubt(&mut self) {
@@ -134,6 +140,7 @@ impl Model {
             for entry in here {
                 let row = &self.rows[&entry.id.0];
                 assert_eq!((&entry.body, entry.accepted_ms), (&row.body, row.accepted_ms));
+                assert_eq!((&entry.tag, &entry.reply), (&row.tag, &row.reply));
                 assert_eq!((entry.in_doubt, entry.attempts), (row.in_doubt, row.attempts), "{}", entry.id);
             }
         }
@@ -199,22 +206,27 @@ fn apply(bench: &Bench, model: &mut Model, mut store: Store, step: &Step) -> Sto
     store
 }
 
-fn append(model: &mut Model, store: &mut Store, rows: &[(u16, bool)]) {
+fn append(model: &mut Model, store: &mut Store, rows: &[(u16, bool, usize)]) {
     let accepted_ms = millis(at(model.clock));
     let bodies: Vec<Vec<u8>> =
-        rows.iter().enumerate().map(|(place, (size, _))| vec![place as u8; usize::from(*size)]).collect();
-    let new: Vec<New<'_>> =
-        rows.iter().zip(&bodies).map(|((_, in_doubt), body)| New { body, accepted_ms, in_doubt: *in_doubt }).collect();
+        rows.iter().enumerate().map(|(place, (size, ..))| vec![place as u8; usize::from(*size)]).collect();
+    let tags: Vec<String> =
+        rows.iter().map(|(.., length)| format!("{:0>64}", model.clock)[64 - length..].into()).collect();
+    let contents = bodies.iter().zip(&tags);
+    let new: Vec<New<'_>> = (rows.iter().zip(contents))
+        .map(|((_, in_doubt, _), (body, tag))| New { body, tag, accepted_ms, in_doubt: *in_doubt })
+        .collect();
     let told = store.append(&new).unwrap();
     for (new, told) in new.iter().zip(told) {
-        let room = model.bytes() + new.body.len() as u64 + ROW_COST <= model.max_bytes;
+        let room = model.bytes() + (new.body.len() + new.tag.len()) as u64 + ROW_COST <= model.max_bytes;
         match told {
             Appended::Stored(id) => {
                 model.highest += 1;
                 assert!(room && id.0 == model.highest);
                 let state = if new.in_doubt && model.hold { RowState::Held } else { RowState::Pending };
-                let (body, in_doubt) = (new.body.to_vec(), new.in_doubt);
-                model.rows.insert(id.0, Row { state, body, accepted_ms, attempts: 0, in_doubt });
+                let (body, tag, reply) = (new.body.to_vec(), new.tag.to_owned(), Vec::new());
+                let row = Row { state, body, tag, reply, accepted_ms, attempts: 0, in_doubt: new.in_doubt };
+                model.rows.insert(id.0, row);
             }
             Appended::Full(_) => assert!(!room),
         }
@@ -230,6 +242,7 @@ fn next(model: &mut Model, store: &mut Store, after: u8, rows: u8) {
         .map(|(id, row)| Pending {
             id: Id(*id),
             body: row.body.clone(),
+            tag: row.tag.clone(),
             accepted_ms: row.accepted_ms,
             attempts: row.attempts,
             in_doubt: row.in_doubt,
@@ -251,7 +264,8 @@ fn settle(model: &mut Model, store: &mut Store, how: &[u8], ahead: u8) {
             }
             4 => {
                 row.state = RowState::Dead;
-                How::Dead { reply: Vec::new(), why }
+                row.reply = vec![b'-'; *id as usize % 3 * 40];
+                How::Dead { reply: row.reply.clone(), why }
             }
             5 => {
                 row.attempts += 1;
@@ -284,7 +298,8 @@ fn requeue(model: &mut Model, store: &mut Store, which: &Picked, now: SystemTime
         model.highest += 1;
         assert_eq!(new.0, model.highest);
         let row = model.rows.remove(&old.0).unwrap();
-        let row = Row { state: RowState::Pending, attempts: 0, accepted_ms: millis(now), ..row };
+        let (tag, reply) = (if row.reply.is_empty() { row.tag } else { String::new() }, Vec::new());
+        let row = Row { state: RowState::Pending, attempts: 0, accepted_ms: millis(now), tag, reply, ..row };
         model.rows.insert(new.0, row);
     }
 }
