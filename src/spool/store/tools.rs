@@ -9,6 +9,7 @@ use super::look::RowState;
 use super::row::{self, Waiting, sql};
 use super::state::State;
 use super::{Id, Store, StoreError, millis, wall_ms};
+use crate::system::random::random;
 
 /// Rows of one commit of a large job.
 const GROUP: usize = 256;
@@ -83,7 +84,7 @@ impl Store {
             // Without a reply (it expired) nobody knows whether the far end has executed it: by its old tag it still would be
             // executed only once. With a reply it was executed or refused, and judged; whoever requeues it wants it executed
             // anew, and by its old tag the far end would not do that.
-            let tag = if parked.reply.is_empty() { parked.row.tag } else { String::new() };
+            let tag = if parked.reply.is_empty() { parked.row.tag } else { anew(&parked.row.tag) };
             let new = Waiting { id: state.highest, accepted, origin: id, attempts: 0, intact: true, tag, ..parked.row };
             new.insert(db, state)?;
             let mut pairs = pairs.borrow_mut();
@@ -156,6 +157,15 @@ impl Store {
             })?;
         }
     }
+}
+
+/// Another tag for a request that had one.
+fn anew(tag: &str) -> String {
+    if tag.is_empty() {
+        return String::new();
+    }
+    // Should the kernel have no random number, it goes without: executed anew it must be.
+    random().map_or_else(|_| String::new(), |random| format!("{random:x}.0"))
 }
 
 /// The next IDs of a state.

@@ -88,13 +88,19 @@ fn who_is_in_doubt_and_held_for_it_keeps_its_tag() {
 }
 
 #[test]
-fn who_is_requeued_keeps_its_tag_unless_it_was_answered() {
+fn who_is_requeued_keeps_its_tag_unless_it_was_answered_and_has_another_one_then() {
     let bench = Bench::new();
     let mut store = filled(&bench);
     let dead = |id, reply: &[u8]| settled(id, How::Dead { reply: reply.to_vec(), why: "no".to_owned() });
     store.settle(&[dead(1, b"error: no\n"), dead(3, b"")], Id(3)).unwrap();
     assert_eq!(store.requeue(&Which::All, at(9)).unwrap(), [(Id(1), Id(4)), (Id(3), Id(5))]);
-    assert_eq!(waiting(&mut store), [String::new(), String::new(), "z".repeat(64)]);
+    let tags = waiting(&mut store);
+    assert_eq!(
+        (&*tags[0], &*tags[2]),
+        ("", &*"z".repeat(64)),
+        "no tag stays none, and one that was not answered its own"
+    );
+    assert!(tags[1].ends_with(".0") && tags[1].len() > 10 && tags[1].len() <= 64, "{tags:?}");
     assert_eq!(store.numbers().bytes, counted(&store));
 }
 
