@@ -125,6 +125,7 @@ impl Slot {
     }
 
     /// Takes a transaction. Its bytes are written by the connection's task when it is next woken.
+    #[inline]
     pub fn send(&mut self, transaction: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
         let (expect, length) = (self.dialect.expect(&request), request.len());
         let start = self.outgoing.append(request);

@@ -35,11 +35,13 @@ impl Default for Deadlines {
 impl Deadlines {
     /// Adds `key`, or moves it if it is there. Cheap when `at` is not before the last one's, which is the rule; else it
     /// is walked to its place, so that the order holds whatever happens.
+    #[inline]
     pub fn insert(&mut self, key: u32, at: Instant) {
-        self.remove(key);
         let index = key as usize;
         if self.links.len() <= index {
             self.links.resize(index + 1, UNLINKED);
+        } else if self.links[index].at.is_some() {
+            self.remove(key);
         }
         let mut before = self.last;
         while before != NONE && self.links[before as usize].at > Some(at) {
@@ -52,6 +54,7 @@ impl Deadlines {
     }
 
     /// Takes `key` out. Returns whether it was in.
+    #[inline]
     pub fn remove(&mut self, key: u32) -> bool {
         let Some(link) = self.links.get_mut(key as usize) else { return false };
         let was = std::mem::replace(link, UNLINKED);
@@ -87,6 +90,7 @@ impl Deadlines {
     }
 
     /// Makes `to` the neighbour of `of`, behind it or before it; the list's end if there is no `of`.
+    #[inline]
     fn join(&mut self, of: u32, to: u32, behind: bool) {
         match (of, behind) {
             (NONE, true) => self.first = to,

@@ -39,11 +39,14 @@ impl Dispatch {
             return self.decline(requester, expect, Failure::Lost, &why);
         }
         let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
-        if chosen.is_none() && self.queue.len() >= self.host.queue as usize {
-            let why = format!("{} requests wait for a connection already", self.queue.len());
-            return self.decline(requester, expect, Failure::Busy, &why);
+        match chosen {
+            Some(connection) => self.begin_on(requester, connection, request, None, now),
+            None if self.queue.len() >= self.host.queue as usize => {
+                let why = format!("{} requests wait for a connection already", self.queue.len());
+                return self.decline(requester, expect, Failure::Busy, &why);
+            }
+            None => self.begin_in_queue(requester, request, None, now),
         }
-        self.begin(requester, chosen, request, None, now);
         if expect == Expect::Silence
             && let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
         {
@@ -68,27 +71,46 @@ impl Dispatch {
         deferral: Deferred,
         now: Instant,
     ) {
+        match chosen {
+            Some(connection) => self.begin_on(requester, connection, request, deferral, now),
+            None => self.begin_in_queue(requester, request, deferral, now),
+        }
+    }
+
+    #[inline]
+    fn begin_on(
+        &mut self,
+        requester: RequesterId,
+        connection: ConnectionId,
+        request: Cow<'_, [u8]>,
+        deferral: Deferred,
+        now: Instant,
+    ) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        let (phase, request) = match chosen {
-            Some(connection) => (Phase::InFlight(connection), request),
-            None => (Phase::Queued(request.into_owned().into()), Cow::default()),
-        };
+        let phase = Phase::InFlight(connection);
         let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
         account.owe(id);
+        account.in_flight += 1;
+        account.bound = Some(connection);
+        self.set_deadline(id, now);
+        self.send(connection, id, request, now);
+    }
+
+    fn begin_in_queue(&mut self, requester: RequesterId, request: Cow<'_, [u8]>, deferral: Deferred, now: Instant) {
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        let phase = Phase::Queued(request.into_owned().into());
+        let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
+        account.owe(id);
+        self.queue.push(requester, account.bound, id);
+        self.set_deadline(id, now);
+        self.errands.connect = true;
+        self.turn_if_wanted(now);
+    }
+
+    #[inline]
+    fn set_deadline(&mut self, id: TransactionId, now: Instant) {
         let at = now + self.host.timeout;
         self.deadlines.insert(id.0, at);
-        match chosen {
-            Some(connection) => {
-                account.in_flight += 1;
-                account.bound = Some(connection);
-                self.send(connection, id, request, now);
-            }
-            None => {
-                self.queue.push(requester, account.bound, id);
-                self.errands.connect = true;
-                self.turn_if_wanted(now);
-            }
-        }
         self.need(at);
     }
 
