@@ -34,6 +34,7 @@ impl RequestFramer {
 
     /// Takes the stream's next bytes, which begin behind those of the last call, or at the end of the frame that the
     /// last call completed. No bytes at all are [`Fed::Partial`].
+    #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)
     }
@@ -112,6 +113,7 @@ impl ReplyFramer {
     }
 
     /// Takes the stream's next bytes; as [`RequestFramer::feed`].
+    #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)
     }

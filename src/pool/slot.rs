@@ -168,6 +168,7 @@ impl Slot {
     ///
     /// # Errors
     /// What is wrong with them, for people; the connection must then be closed.
+    #[inline]
     pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, String> {
         let Some(&first) = self.flights.front() else {
             return Err("the host sent a reply that nobody asked for".to_owned());

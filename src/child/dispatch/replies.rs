@@ -134,8 +134,8 @@ impl Dispatch {
         } else {
             account.settle(id, held, piece)
         };
-        if was_owed {
-            self.dirty(requester);
+        if was_owed && !std::mem::replace(&mut account.dirty, true) {
+            self.errands.flush.push(requester);
         }
     }
 

@@ -59,6 +59,7 @@ impl Dispatch {
     }
 
     /// A requester took `count` bytes of its replies; called after every attempt to write, also with 0.
+    #[inline]
     pub fn took(&mut self, requester: RequesterId, count: usize, now: Instant) {
         let limit = usize::try_from(self.host.unread).unwrap_or(usize::MAX);
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
@@ -85,6 +86,7 @@ impl Dispatch {
     }
 
     /// Whether a requester may be read now. If not, it is woken when it may.
+    #[inline]
     pub fn may_read(&mut self, requester: RequesterId, now: Instant) -> bool {
         let (window, unread) = (self.host.window as usize, self.host.unread);
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return false };

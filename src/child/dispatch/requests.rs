@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
-use crate::dialect::{Expect, Failure};
+use crate::dialect::{Expect, Failure, Voice};
 use crate::pool;
 use crate::requester::{Standing, Way};
 use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
@@ -77,7 +77,6 @@ impl Dispatch {
         }
     }
 
-    #[inline]
     fn begin_on(
         &mut self,
         requester: RequesterId,
@@ -183,12 +182,18 @@ impl Dispatch {
 
     /// The connection that takes a request of `requester` now: its own while it has transactions in flight, else the
     /// least busy one.
+    #[inline]
     pub(super) fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
         let account = self.account(requester)?;
         let voice = account.voice();
         if let Some(bound) = account.bound {
             return self.slot(bound).is_some_and(|slot| slot.takes_work()).then_some(bound);
         }
+        self.least_busy(voice, now)
+    }
+
+    /// The least busy connection that speaks `voice` and takes work. Says so if a further one would help.
+    fn least_busy(&mut self, voice: Voice, now: Instant) -> Option<ConnectionId> {
         let mut best: Option<(usize, usize)> = None;
         let mut live = 0;
         for (index, place) in self.slots.iter().take(self.shared_top).enumerate() {
@@ -211,6 +216,7 @@ impl Dispatch {
     }
 
     /// Gives a request to a connection.
+    #[inline]
     pub(super) fn send(&mut self, connection: ConnectionId, id: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let was_empty = slot.outgoing.is_empty();
