@@ -120,7 +120,7 @@ impl Slot {
     /// Whether another connection would help, although this one takes work.
     #[must_use]
     pub fn is_strained(&self, now: Instant) -> bool {
-        let owing = self.flights.front().is_some_and(|first| now.duration_since(first.given) > STRAINED_AFTER);
+        let owing = self.flights.front().is_some_and(|first| now > first.given + STRAINED_AFTER);
         owing || self.flights.len() > STRAINED_BY
     }
 

@@ -361,8 +361,15 @@ impl Account {
     }
 
     /// After the next reply: those behind it that are answered already, up to one that is not.
+    #[inline]
     fn advance(&mut self) {
         (self.next, self.next_is_silent) = (None, false);
+        if self.more.is_some() {
+            self.advance_to_more();
+        }
+    }
+
+    fn advance_to_more(&mut self) {
         let Some(more) = &mut self.more else { return };
         while let Some(owed) = more.after.pop_front() {
             match owed {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
 use crate::dialect::{Expect, Failure, Voice};
-use crate::pool;
+use crate::pool::{self, Slot};
 use crate::requester::{Standing, Way};
 use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
 
@@ -194,21 +194,18 @@ impl Dispatch {
 
     /// The least busy connection that speaks `voice` and takes work. Says so if a further one would help.
     fn least_busy(&mut self, voice: Voice, now: Instant) -> Option<ConnectionId> {
-        let mut best: Option<(usize, usize)> = None;
+        let mut best: Option<(usize, &Slot)> = None;
         let mut live = 0;
         for (index, place) in self.slots.iter().take(self.shared_top).enumerate() {
             let Place::Open(slot) = place else { continue };
             live += 1;
-            let load = slot.flights.len();
-            if slot.takes_work() && slot.voice == voice && best.is_none_or(|(_, least)| load < least) {
-                best = Some((index, load));
+            let is_less_busy = best.is_none_or(|(_, least)| slot.flights.len() < least.flights.len());
+            if is_less_busy && slot.voice == voice && slot.takes_work() {
+                best = Some((index, slot));
             }
         }
-        let (index, _) = best?;
-        if let Place::Open(slot) = &self.slots[index]
-            && live < self.host.connections as usize
-            && slot.is_strained(now)
-        {
+        let (index, slot) = best?;
+        if live < self.host.connections as usize && slot.is_strained(now) {
             (self.attempt.strained, self.attempt.strained_voice) = (true, voice);
             self.errands.connect = true;
         }
