@@ -13,8 +13,8 @@ fn request(bytes: &[u8]) -> Fed {
 }
 
 /// Where a machine that is fed one byte after the other sees the first frame end.
-fn end_by_bytes(bytes: &[u8], mut feed: impl FnMut(&[u8]) -> Fed) -> Option<usize> {
-    let mut fed = bytes.chunks(1).map(|byte| feed(byte)).enumerate();
+fn end_by_bytes(bytes: &[u8], feed: impl FnMut(&[u8]) -> Fed) -> Option<usize> {
+    let mut fed = bytes.chunks(1).map(feed).enumerate();
     let (at, last) = fed.find(|(_, fed)| *fed != Fed::Partial)?;
     (last == Fed::Complete(1)).then_some(at + 1)
 }
