@@ -2,7 +2,7 @@
 //!
 //! Enters: outcomes. Leaves: counts and percentiles. Promised: counting costs a few nanoseconds and never allocates.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -17,6 +17,9 @@ const LONGEST_US: u64 = 3_600_000_000;
 pub struct Tally {
     outcomes: Outcomes,
     latencies: Histogram<u32>,
+    /// When the requests of the last replies were accepted, and how many of these replies have not been counted.
+    accepted: Option<Instant>,
+    uncounted: u32,
 }
 
 impl Default for Tally {
@@ -27,6 +30,8 @@ impl Default for Tally {
         Self {
             outcomes: Outcomes::default(),
             latencies: latencies.unwrap_or_else(|_| unreachable!("2 is a valid precision")),
+            accepted: None,
+            uncounted: 0,
         }
     }
 }
@@ -34,9 +39,31 @@ impl Default for Tally {
 impl Tally {
     /// The host replied after `took`.
     pub fn replied(&mut self, took: Duration) {
-        self.outcomes.replies += 1;
+        self.count(took, 1);
+    }
+
+    /// As [`Tally::replied`], to a request that was accepted then. Requests that came together are mostly replied to
+    /// together: those are counted at once, the last of them by [`Tally::replies_end`].
+    #[inline]
+    pub fn replied_to(&mut self, accepted: Instant, now: Instant) {
+        if self.accepted != Some(accepted) {
+            self.replies_end(now);
+            self.accepted = Some(accepted);
+        }
+        self.uncounted += 1;
+    }
+
+    /// No more replies come now.
+    pub fn replies_end(&mut self, now: Instant) {
+        let Some(accepted) = self.accepted.take() else { return };
+        let count = std::mem::take(&mut self.uncounted);
+        self.count(now.saturating_duration_since(accepted), count);
+    }
+
+    fn count(&mut self, took: Duration, replies: u32) {
+        self.outcomes.replies += u64::from(replies);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.latencies.saturating_record(micros.max(1));
+        self.latencies.saturating_record_n(micros.max(1), replies);
     }
 
     /// The host replied within a session, where it may have waited on purpose: no latency is counted.

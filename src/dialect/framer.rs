@@ -34,6 +34,7 @@ impl RequestFramer {
 
     /// Takes the stream's next bytes, which begin behind those of the last call, or at the end of the frame that the
     /// last call completed. No bytes at all are [`Fed::Partial`].
+    #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)
     }
@@ -112,6 +113,7 @@ impl ReplyFramer {
     }
 
     /// Takes the stream's next bytes; as [`RequestFramer::feed`].
+    #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         self.0.feed(bytes)
     }
@@ -119,6 +121,10 @@ impl ReplyFramer {
 
 /// How far a dialect is in a frame. It is back at the start of one after each `Complete`.
 trait Machine {
+    /// The size of the frame at the head of `bytes`, if the machine is at the start of one and it can be told at a
+    /// glance that it is whole and sound. Otherwise [`Machine::feed`] finds out.
+    fn whole(&self, bytes: &[u8]) -> Option<usize>;
+
     /// Takes bytes of the frame, of which there may be `room` from here on; so many are given at most.
     fn feed(&mut self, bytes: &[u8], room: u64) -> Fed;
 }
@@ -132,6 +138,14 @@ enum Request {
 }
 
 impl Machine for Request {
+    #[inline]
+    fn whole(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Resp(_) => RequestMachine::whole(bytes),
+            Self::Line | Self::Len32(_) | Self::Memcache(_) => None,
+        }
+    }
+
     #[inline]
     fn feed(&mut self, bytes: &[u8], room: u64) -> Fed {
         match self {
@@ -152,6 +166,14 @@ enum Reply {
 }
 
 impl Machine for Reply {
+    #[inline]
+    fn whole(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Resp(_) => ReplyMachine::whole(bytes),
+            Self::Line | Self::Len32(_) | Self::Memcache(_) => None,
+        }
+    }
+
     #[inline]
     fn feed(&mut self, bytes: &[u8], room: u64) -> Fed {
         match self {
@@ -183,6 +205,16 @@ impl<M: Machine> Limited<M> {
         if !matches!(self.ended, Fed::Partial) {
             return self.ended;
         }
+        if self.used == 0
+            && let Some(length) = self.machine.whole(bytes)
+            && length as u64 <= self.max
+        {
+            return Fed::Complete(length);
+        }
+        self.feed_machine(bytes)
+    }
+
+    fn feed_machine(&mut self, bytes: &[u8]) -> Fed {
         let fed = self.feed_within(bytes);
         match fed {
             Fed::Partial => self.used += bytes.len() as u64,

@@ -1,8 +1,8 @@
 //! Dialects: how a protocol frames requests and replies, and words its failures. No I/O.
 //!
 //! Enters: bytes in any split. Leaves: where frames end, what a request wants, the words of a failure.
-//! Promised: every split of the same bytes gives the same frames; no byte is looked at twice; nothing from outside
-//! panics or makes memory grow.
+//! Promised: every split of the same bytes gives the same frames; no byte is looked at more than twice (once for a frame
+//! that is there at a glance, once more if it is not); nothing from outside panics or makes memory grow.
 
 mod framer;
 mod len32;

@@ -120,11 +120,12 @@ impl Slot {
     /// Whether another connection would help, although this one takes work.
     #[must_use]
     pub fn is_strained(&self, now: Instant) -> bool {
-        let owing = self.flights.front().is_some_and(|first| now.duration_since(first.given) > STRAINED_AFTER);
+        let owing = self.flights.front().is_some_and(|first| now > first.given + STRAINED_AFTER);
         owing || self.flights.len() > STRAINED_BY
     }
 
     /// Takes a transaction. Its bytes are written by the connection's task when it is next woken.
+    #[inline]
     pub fn send(&mut self, transaction: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
         let (expect, length) = (self.dialect.expect(&request), request.len());
         let start = self.outgoing.append(request);
@@ -167,6 +168,7 @@ impl Slot {
     ///
     /// # Errors
     /// What is wrong with them, for people; the connection must then be closed.
+    #[inline]
     pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, String> {
         let Some(&first) = self.flights.front() else {
             return Err("the host sent a reply that nobody asked for".to_owned());

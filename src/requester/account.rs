@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::Spares;
 use crate::dialect::{Act, Failure, Voice};
 use crate::work::{ConnectionId, TransactionId};
 
@@ -184,6 +185,7 @@ impl Account {
     }
 
     /// A transaction begins.
+    #[inline]
     pub fn owe(&mut self, transaction: TransactionId) {
         if self.next.is_none() {
             self.next = Some(transaction);
@@ -263,6 +265,20 @@ impl Account {
         true
     }
 
+    /// As [`Account::settle`], with an answer that came in one piece.
+    #[inline]
+    pub fn settle_whole(&mut self, transaction: TransactionId, answer: &[u8], spares: &mut Spares) -> bool {
+        if self.next != Some(transaction) || self.is_mute {
+            return self.settle(transaction, Vec::new(), answer);
+        }
+        if self.out.capacity() == 0 && !answer.is_empty() {
+            self.out = spares.lend();
+        }
+        self.out.extend_from_slice(answer);
+        self.advance();
+        true
+    }
+
     /// A transaction ends with a failure, which is told unless the requester wants no reply. Returns whether it was owed.
     pub fn fail(&mut self, transaction: TransactionId, words: &[u8]) -> bool {
         let mut after = self.more.iter().flat_map(|more| &more.after);
@@ -318,11 +334,13 @@ impl Account {
         self.out.get(self.taken()..).unwrap_or_default()
     }
 
-    /// Says that the socket took `count` bytes. An idle requester holds no buffer.
-    pub fn wrote(&mut self, count: usize) {
+    /// Says that the socket took `count` bytes. An idle requester holds no buffer: `spares` has it back.
+    #[inline]
+    pub fn wrote(&mut self, count: usize, spares: &mut Spares) {
         let taken = (self.taken() + count).min(self.out.len());
         if taken == self.out.len() {
-            (self.out, self.written) = (Vec::new(), 0);
+            self.written = 0;
+            spares.take_back(std::mem::take(&mut self.out));
         } else if taken > self.out.len() / 2 {
             self.out.drain(..taken);
             self.written = 0;
@@ -343,8 +361,15 @@ impl Account {
     }
 
     /// After the next reply: those behind it that are answered already, up to one that is not.
+    #[inline]
     fn advance(&mut self) {
         (self.next, self.next_is_silent) = (None, false);
+        if self.more.is_some() {
+            self.advance_to_more();
+        }
+    }
+
+    fn advance_to_more(&mut self) {
         let Some(more) = &mut self.more else { return };
         while let Some(owed) = more.after.pop_front() {
             match owed {
@@ -374,7 +399,7 @@ mod tests {
     proptest! {
         #[test]
         fn answers_leave_in_the_order_of_the_requests(order in Just((0u32..40).collect::<Vec<_>>()).prop_shuffle()) {
-            let mut account = Account::default();
+            let (mut account, mut spares) = (Account::default(), Spares::default());
             for id in 0..40 {
                 if id % 7 == 3 { account.answer(format!("busy {id}\n").as_bytes()); } else { account.owe(TransactionId(id)); }
             }
@@ -384,10 +409,10 @@ mod tests {
                 prop_assert!(account.settle(TransactionId(id), b"re".to_vec(), end.as_bytes()));
                 let count = account.unsent().len() / 2;
                 read.extend_from_slice(&account.unsent()[..count]);
-                account.wrote(count);
+                account.wrote(count, &mut spares);
             }
             read.extend_from_slice(account.unsent());
-            account.wrote(account.unsent().len());
+            account.wrote(account.unsent().len(), &mut spares);
             let expected: String = (0..40).map(|id| {
                 if id % 7 == 3 { format!("busy {id}\n") } else { format!("reply {id}\n") }
             }).collect();

@@ -20,7 +20,7 @@ pub struct Deadlines {
 struct Link {
     before: u32,
     after: u32,
-    /// `None` while the key is not in the list.
+    /// `None` while the key is not in the list; its neighbours then mean nothing.
     at: Option<Instant>,
 }
 
@@ -35,31 +35,44 @@ impl Default for Deadlines {
 impl Deadlines {
     /// Adds `key`, or moves it if it is there. Cheap when `at` is not before the last one's, which is the rule; else it
     /// is walked to its place, so that the order holds whatever happens.
+    #[inline]
     pub fn insert(&mut self, key: u32, at: Instant) {
-        self.remove(key);
         let index = key as usize;
         if self.links.len() <= index {
             self.links.resize(index + 1, UNLINKED);
+        } else if self.links[index].at.is_some() {
+            self.remove(key);
         }
+        let last = self.last;
+        if last != NONE && self.links[last as usize].at > Some(at) {
+            return self.insert_before_last(key, at);
+        }
+        self.links[index] = Link { before: last, after: NONE, at: Some(at) };
+        self.join(last, key, true);
+        self.last = key;
+    }
+
+    fn insert_before_last(&mut self, key: u32, at: Instant) {
         let mut before = self.last;
         while before != NONE && self.links[before as usize].at > Some(at) {
             before = self.links[before as usize].before;
         }
         let after = if before == NONE { self.first } else { self.links[before as usize].after };
-        self.links[index] = Link { before, after, at: Some(at) };
+        self.links[key as usize] = Link { before, after, at: Some(at) };
         self.join(before, key, true);
         self.join(after, key, false);
     }
 
     /// Takes `key` out. Returns whether it was in.
+    #[inline]
     pub fn remove(&mut self, key: u32) -> bool {
         let Some(link) = self.links.get_mut(key as usize) else { return false };
-        let was = std::mem::replace(link, UNLINKED);
-        if was.at.is_none() {
+        if link.at.take().is_none() {
             return false;
         }
-        self.join(was.before, was.after, true);
-        self.join(was.after, was.before, false);
+        let (before, after) = (link.before, link.after);
+        self.join(before, after, true);
+        self.join(after, before, false);
         true
     }
 
@@ -87,6 +100,7 @@ impl Deadlines {
     }
 
     /// Makes `to` the neighbour of `of`, behind it or before it; the list's end if there is no `of`.
+    #[inline]
     fn join(&mut self, of: u32, to: u32, behind: bool) {
         match (of, behind) {
             (NONE, true) => self.first = to,

@@ -10,14 +10,13 @@
 //! Each requester has a *lane*. A lane with work stands in one *ring*: that of the connection to which it is bound, or
 //! the ring of those who may go to any connection of their voice. A lane whose turn has come gives one transaction and goes to the end of its
 //! ring. Turns are numbered across rings, so that a connection serves its own ring and the common one as if they were
-//! one.
-
-use std::collections::VecDeque;
+//! one. A lane's transactions are linked through a table indexed by their numbers: whoever waits for a moment costs no
+//! list of its own.
 
 use super::{ConnectionId, RequesterId, TransactionId};
 use crate::dialect::Voice;
 
-/// No neighbour, no ring.
+/// No neighbour, no ring, no transaction.
 const NONE: u32 = u32::MAX;
 
 /// The rings of the lanes that are not bound, by voice; connection `n` has ring `n + 2`.
@@ -27,6 +26,8 @@ const ANYWHERE: [u32; 2] = [0, 1];
 #[derive(Debug, Default)]
 pub struct Queue {
     lanes: Vec<Lane>,
+    /// By transaction: the next one of the same lane.
+    next: Vec<u32>,
     rings: Vec<Ring>,
     waiting: usize,
     /// How many lanes are not bound, by voice.
@@ -38,7 +39,9 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct Lane {
-    work: VecDeque<TransactionId>,
+    /// Its first transaction and its last one.
+    first: u32,
+    last: u32,
     ring: u32,
     before: u32,
     after: u32,
@@ -85,13 +88,19 @@ impl Queue {
     /// Whether `requester` has work waiting, which its next transactions must not overtake.
     #[must_use]
     pub fn has(&self, requester: RequesterId) -> bool {
-        self.lanes.get(requester.index()).is_some_and(|lane| !lane.work.is_empty())
+        self.lanes.get(requester.index()).is_some_and(|lane| lane.first != NONE)
     }
 
     /// Adds a transaction at the end of its requester's lane.
     pub fn push(&mut self, requester: RequesterId, bound: Option<ConnectionId>, transaction: TransactionId) {
-        self.lane(requester).work.push_back(transaction);
-        self.waiting += 1;
+        let number = self.link(transaction, NONE);
+        let lane = self.lane(requester);
+        let last = std::mem::replace(&mut lane.last, number);
+        if last == NONE {
+            lane.first = number;
+        } else {
+            self.next[last as usize] = number;
+        }
         if self.lanes[requester.index()].ring == NONE {
             self.next_turn += 1;
             let ring = self.ring_of(requester, bound);
@@ -106,8 +115,13 @@ impl Queue {
         bound: Option<ConnectionId>,
         transaction: TransactionId,
     ) {
-        self.lane(requester).work.push_front(transaction);
-        self.waiting += 1;
+        let first = self.lane(requester).first;
+        let number = self.link(transaction, first);
+        let lane = self.lane(requester);
+        lane.first = number;
+        if first == NONE {
+            lane.last = number;
+        }
         self.leave(requester.0);
         self.head_turn -= 1;
         let ring = self.ring_of(requester, bound);
@@ -125,12 +139,8 @@ impl Queue {
         };
         let ring = self.lanes[requester as usize].ring;
         self.leave(requester);
-        let lane = &mut self.lanes[requester as usize];
-        let taken = lane.work.pop_front()?;
-        self.waiting -= 1;
-        if lane.work.is_empty() {
-            lane.work.shrink_to(0);
-        } else {
+        let taken = self.pop(requester)?;
+        if self.lanes[requester as usize].first != NONE {
             self.next_turn += 1;
             self.enter(requester, ring, self.next_turn);
         }
@@ -139,11 +149,8 @@ impl Queue {
 
     /// Takes out the oldest transaction of `requester` (its deadline has passed).
     pub fn take_first_of(&mut self, requester: RequesterId) -> Option<TransactionId> {
-        let lane = self.lanes.get_mut(requester.index())?;
-        let taken = lane.work.pop_front()?;
-        self.waiting -= 1;
-        if lane.work.is_empty() {
-            lane.work.shrink_to(0);
+        let taken = self.pop(requester.0)?;
+        if self.lanes[requester.index()].first == NONE {
             self.leave(requester.0);
         }
         Some(taken)
@@ -161,18 +168,42 @@ impl Queue {
     }
 
     /// Takes out everything that `requester` has waiting: it has hung up.
-    pub fn take_all_of(&mut self, requester: RequesterId) -> VecDeque<TransactionId> {
-        let Some(lane) = self.lanes.get_mut(requester.index()) else { return VecDeque::new() };
-        let work = std::mem::take(&mut lane.work);
-        self.waiting -= work.len();
-        self.leave(requester.0);
-        work
+    pub fn take_all_of(&mut self, requester: RequesterId) -> Vec<TransactionId> {
+        let all = std::iter::from_fn(|| self.pop(requester.0)).collect();
+        if requester.index() < self.lanes.len() {
+            self.leave(requester.0);
+        }
+        all
+    }
+
+    /// A transaction waits from now on, before `next`. Returns its number.
+    fn link(&mut self, transaction: TransactionId, next: u32) -> u32 {
+        let index = transaction.0 as usize;
+        if self.next.len() <= index {
+            self.next.resize(index + 1, NONE);
+        }
+        self.next[index] = next;
+        self.waiting += 1;
+        transaction.0
+    }
+
+    /// The first transaction of a lane waits no more.
+    fn pop(&mut self, lane: u32) -> Option<TransactionId> {
+        let lane = self.lanes.get_mut(lane as usize).filter(|lane| lane.first != NONE)?;
+        let first = lane.first;
+        lane.first = self.next[first as usize];
+        if lane.first == NONE {
+            lane.last = NONE;
+        }
+        self.waiting -= 1;
+        Some(TransactionId(first))
     }
 
     fn lane(&mut self, requester: RequesterId) -> &mut Lane {
         while self.lanes.len() <= requester.index() {
             self.lanes.push(Lane {
-                work: VecDeque::new(),
+                first: NONE,
+                last: NONE,
                 ring: NONE,
                 before: NONE,
                 after: NONE,
@@ -251,7 +282,7 @@ fn ring_of_connection(connection: ConnectionId) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, VecDeque};
 
     use proptest::prelude::*;
 

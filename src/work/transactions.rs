@@ -61,6 +61,7 @@ pub struct Transactions {
 
 impl Transactions {
     /// Adds one.
+    #[inline]
     pub fn insert(&mut self, transaction: Transaction) -> TransactionId {
         if let Some(index) = self.free.pop() {
             self.entries[index as usize] = Some(transaction);
@@ -71,6 +72,7 @@ impl Transactions {
     }
 
     /// Takes one out; its ID may be given to the next one.
+    #[inline]
     pub fn remove(&mut self, id: TransactionId) -> Option<Transaction> {
         let taken = self.entries.get_mut(id.0 as usize)?.take();
         if taken.is_some() {

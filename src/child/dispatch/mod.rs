@@ -39,7 +39,7 @@ use super::tally::Tally;
 use crate::config::HostSettings;
 use crate::dialect::{Failure, Voice};
 use crate::pool::{Own, Reach, Slot};
-use crate::requester::Account;
+use crate::requester::{Account, Spares};
 use crate::work::{ConnectionId, Deadlines, Deferral, Phase, Queue, RequesterId, TransactionId, Transactions, key};
 
 /// A requester with more unread bytes than this is closed at once.
@@ -51,6 +51,8 @@ pub struct Dispatch {
     host: HostSettings,
     accounts: Vec<Option<Account>>,
     free_accounts: Vec<u32>,
+    /// Buffers for replies, which those that are idle have not.
+    spares: Spares,
     slots: Vec<Place>,
     /// No shared connection has a number from here on.
     shared_top: usize,
@@ -151,6 +153,7 @@ impl Dispatch {
         Self {
             accounts: Vec::new(),
             free_accounts: Vec::new(),
+            spares: Spares::default(),
             slots: Vec::new(),
             shared_top: 0,
             sessions: sessions::Sessions::default(),

@@ -23,6 +23,25 @@ impl Dispatch {
         now: Instant,
         at_once: &mut AtOnce<'_>,
     ) -> Result<(), String> {
+        let taken = self.take_replies(connection, bytes, now, at_once);
+        self.tally.replies_end(now);
+        taken?;
+        self.end_left_off(connection);
+        self.release_held();
+        if !self.queue.is_empty() {
+            self.pump(now);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_replies(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &[u8],
+        now: Instant,
+        at_once: &mut AtOnce<'_>,
+    ) -> Result<(), String> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let Some(slot) = self.slot(connection) else { return self.received_own(connection, rest, now) };
@@ -43,11 +62,6 @@ impl Dispatch {
                     rest = &[];
                 }
             }
-        }
-        self.end_left_off(connection);
-        self.release_held();
-        if !self.queue.is_empty() {
-            self.pump(now);
         }
         Ok(())
     }
@@ -108,16 +122,20 @@ impl Dispatch {
             return;
         };
         self.landed(requester);
-        self.tally.replied(now.saturating_duration_since(transaction.accepted));
+        self.tally.replied_to(transaction.accepted, now);
         if let Some(deferral) = transaction.deferral
             && self.judge_reply(requester, id, *deferral, &[&held[..], piece].concat(), now)
         {
             return;
         }
-        if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
-            && account.settle(id, held, piece)
-        {
-            self.dirty(requester);
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        let was_owed = if held.is_empty() {
+            account.settle_whole(id, piece, &mut self.spares)
+        } else {
+            account.settle(id, held, piece)
+        };
+        if was_owed && !std::mem::replace(&mut account.dirty, true) {
+            self.errands.flush.push(requester);
         }
     }
 

@@ -59,10 +59,11 @@ impl Dispatch {
     }
 
     /// A requester took `count` bytes of its replies; called after every attempt to write, also with 0.
+    #[inline]
     pub fn took(&mut self, requester: RequesterId, count: usize, now: Instant) {
         let limit = usize::try_from(self.host.unread).unwrap_or(usize::MAX);
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        account.wrote(count);
+        account.wrote(count, &mut self.spares);
         let (unread, bound) = (account.unread(), account.bound);
         if account.way == Way::Own {
             // It holds up nobody else: its connection is not read on, for as long as it likes.
@@ -85,12 +86,13 @@ impl Dispatch {
     }
 
     /// Whether a requester may be read now. If not, it is woken when it may.
+    #[inline]
     pub fn may_read(&mut self, requester: RequesterId, now: Instant) -> bool {
-        if self.account(requester).is_some_and(|account| matches!(account.way, Way::Waiting | Way::Own)) {
-            return self.may_read_aside(requester, now);
-        }
         let (window, unread) = (self.host.window as usize, self.host.unread);
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return false };
+        if matches!(account.way, Way::Waiting | Way::Own) {
+            return self.may_read_aside(requester, now);
+        }
         // Half a window must be free again before a paused requester goes on, so that it wakes once for many replies.
         let most = if account.paused { window / 2 } else { window.saturating_sub(1) };
         account.paused = account.outstanding() > most || account.unread() as u64 > unread;
@@ -136,6 +138,7 @@ impl Dispatch {
     }
 
     /// Puts a requester into the list of those to be flushed.
+    #[inline]
     pub(super) fn dirty(&mut self, requester: RequesterId) {
         if let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
             && !std::mem::replace(&mut account.dirty, true)
@@ -152,6 +155,7 @@ impl Dispatch {
     }
 
     /// One transaction of `requester` is in flight no longer.
+    #[inline]
     pub(super) fn landed(&mut self, requester: RequesterId) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
         account.in_flight = account.in_flight.saturating_sub(1);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Deferred, Dispatch, Place, spell};
-use crate::dialect::{Expect, Failure};
-use crate::pool;
+use crate::dialect::{Expect, Failure, Voice};
+use crate::pool::{self, Slot};
 use crate::requester::{Standing, Way};
 use crate::work::{ConnectionId, Phase, RequesterId, Transaction, TransactionId, key};
 
@@ -39,11 +39,14 @@ impl Dispatch {
             return self.decline(requester, expect, Failure::Lost, &why);
         }
         let chosen = if self.queue.has(requester) { None } else { self.choose(requester, now) };
-        if chosen.is_none() && self.queue.len() >= self.host.queue as usize {
-            let why = format!("{} requests wait for a connection already", self.queue.len());
-            return self.decline(requester, expect, Failure::Busy, &why);
+        match chosen {
+            Some(connection) => self.begin_on(requester, connection, request, None, now),
+            None if self.queue.len() >= self.host.queue as usize => {
+                let why = format!("{} requests wait for a connection already", self.queue.len());
+                return self.decline(requester, expect, Failure::Busy, &why);
+            }
+            None => self.begin_in_queue(requester, request, None, now),
         }
-        self.begin(requester, chosen, request, None, now);
         if expect == Expect::Silence
             && let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut)
         {
@@ -68,27 +71,45 @@ impl Dispatch {
         deferral: Deferred,
         now: Instant,
     ) {
+        match chosen {
+            Some(connection) => self.begin_on(requester, connection, request, deferral, now),
+            None => self.begin_in_queue(requester, request, deferral, now),
+        }
+    }
+
+    fn begin_on(
+        &mut self,
+        requester: RequesterId,
+        connection: ConnectionId,
+        request: Cow<'_, [u8]>,
+        deferral: Deferred,
+        now: Instant,
+    ) {
         let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
-        let (phase, request) = match chosen {
-            Some(connection) => (Phase::InFlight(connection), request),
-            None => (Phase::Queued(request.into_owned().into()), Cow::default()),
-        };
+        let phase = Phase::InFlight(connection);
         let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
         account.owe(id);
+        account.in_flight += 1;
+        account.bound = Some(connection);
+        self.set_deadline(id, now);
+        self.send(connection, id, request, now);
+    }
+
+    fn begin_in_queue(&mut self, requester: RequesterId, request: Cow<'_, [u8]>, deferral: Deferred, now: Instant) {
+        let Some(account) = self.accounts.get_mut(requester.index()).and_then(Option::as_mut) else { return };
+        let phase = Phase::Queued(request.into_owned().into());
+        let id = self.transactions.insert(Transaction { requester: Some(requester), accepted: now, phase, deferral });
+        account.owe(id);
+        self.queue.push(requester, account.bound, id);
+        self.set_deadline(id, now);
+        self.errands.connect = true;
+        self.turn_if_wanted(now);
+    }
+
+    #[inline]
+    fn set_deadline(&mut self, id: TransactionId, now: Instant) {
         let at = now + self.host.timeout;
         self.deadlines.insert(id.0, at);
-        match chosen {
-            Some(connection) => {
-                account.in_flight += 1;
-                account.bound = Some(connection);
-                self.send(connection, id, request, now);
-            }
-            None => {
-                self.queue.push(requester, account.bound, id);
-                self.errands.connect = true;
-                self.turn_if_wanted(now);
-            }
-        }
         self.need(at);
     }
 
@@ -161,27 +182,30 @@ impl Dispatch {
 
     /// The connection that takes a request of `requester` now: its own while it has transactions in flight, else the
     /// least busy one.
+    #[inline]
     pub(super) fn choose(&mut self, requester: RequesterId, now: Instant) -> Option<ConnectionId> {
         let account = self.account(requester)?;
         let voice = account.voice();
         if let Some(bound) = account.bound {
             return self.slot(bound).is_some_and(|slot| slot.takes_work()).then_some(bound);
         }
-        let mut best: Option<(usize, usize)> = None;
+        self.least_busy(voice, now)
+    }
+
+    /// The least busy connection that speaks `voice` and takes work. Says so if a further one would help.
+    fn least_busy(&mut self, voice: Voice, now: Instant) -> Option<ConnectionId> {
+        let mut best: Option<(usize, &Slot)> = None;
         let mut live = 0;
         for (index, place) in self.slots.iter().take(self.shared_top).enumerate() {
             let Place::Open(slot) = place else { continue };
             live += 1;
-            let load = slot.flights.len();
-            if slot.takes_work() && slot.voice == voice && best.is_none_or(|(_, least)| load < least) {
-                best = Some((index, load));
+            let is_less_busy = best.is_none_or(|(_, least)| slot.flights.len() < least.flights.len());
+            if is_less_busy && slot.voice == voice && slot.takes_work() {
+                best = Some((index, slot));
             }
         }
-        let (index, _) = best?;
-        if let Place::Open(slot) = &self.slots[index]
-            && live < self.host.connections as usize
-            && slot.is_strained(now)
-        {
+        let (index, slot) = best?;
+        if live < self.host.connections as usize && slot.is_strained(now) {
             (self.attempt.strained, self.attempt.strained_voice) = (true, voice);
             self.errands.connect = true;
         }
@@ -189,6 +213,7 @@ impl Dispatch {
     }
 
     /// Gives a request to a connection.
+    #[inline]
     pub(super) fn send(&mut self, connection: ConnectionId, id: TransactionId, request: Cow<'_, [u8]>, now: Instant) {
         let Some(slot) = self.slot(connection) else { return };
         let was_empty = slot.outgoing.is_empty();

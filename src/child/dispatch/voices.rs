@@ -70,6 +70,7 @@ impl Dispatch {
     pub(super) fn turn_if_wanted(&mut self, now: Instant) {
         for voice in [Voice::Two, Voice::Three] {
             if self.queue.waits_for(voice)
+                && self.open_slots().any(|slot| speaks(slot) != voice)
                 && self.live() >= self.host.connections as usize
                 && !self.open_slots().any(|slot| slot.turning == Some(voice))
                 && let Some(connection) = self.to_be_turned(voice)

@@ -37,7 +37,7 @@ pub use value::Value;
 pub(super) use reply::ReplyMachine;
 pub(super) use request::RequestMachine;
 
-use self::pieces::{CRLF, whole_length};
+use self::pieces::{CRLF, split_string, whole_length};
 use super::{Failure, Wish};
 
 /// Bytes of a failure's detail; an error reply is for reading.
@@ -94,10 +94,8 @@ impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let line = self.rest.strip_prefix(b"$")?;
-        let (length, head) = whole_length(line)?;
-        let (word, rest) = line.get(head..)?.split_at_checked(usize::try_from(length).ok()?)?;
-        self.rest = rest.strip_prefix(CRLF)?;
+        let (word, rest) = split_string(self.rest)?;
+        self.rest = rest;
         Some(word)
     }
 }

@@ -95,9 +95,20 @@ impl LengthLine {
 }
 
 /// The number and the size of a whole, sound length line at the head of `bytes`. Whatever else is there is left to
-/// [`LengthLine`], which takes one byte at a time and knows what is wrong.
+/// [`LengthLine`], which takes one byte at a time and knows what is wrong. Nearly all lengths have one digit or two.
 #[inline]
 pub(super) fn whole_length(bytes: &[u8]) -> Option<(u64, usize)> {
+    match *bytes {
+        [only @ b'0'..=b'9', b'\r', b'\n', ..] => Some((u64::from(only - b'0'), 3)),
+        [first @ b'1'..=b'9', second @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((u64::from(first - b'0') * 10 + u64::from(second - b'0'), 4))
+        }
+        _ => longer_length(bytes),
+    }
+}
+
+/// As [`whole_length`], whatever the number of digits.
+fn longer_length(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0;
     for (at, &byte) in bytes.iter().take(usize::from(MAX_DIGITS) + 1).enumerate() {
         let digit = byte.wrapping_sub(b'0');
@@ -108,6 +119,16 @@ pub(super) fn whole_length(bytes: &[u8]) -> Option<(u64, usize)> {
         value = value * 10 + u64::from(digit);
     }
     None
+}
+
+/// A whole, sound string (`$`, length, body) at the head of `bytes`, and what is behind it. Whatever else is there is left
+/// to those who know what is wrong.
+#[inline]
+pub(super) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&b'$', line) = bytes.split_first()? else { return None };
+    let (length, head) = whole_length(line)?;
+    let (string, rest) = line.get(head..)?.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((string, rest.strip_prefix(CRLF)?))
 }
 
 /// Takes bytes of a body of which `left` have yet to come, CR LF included. `left` is counted down; at 0 it has ended.

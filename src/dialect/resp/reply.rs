@@ -20,7 +20,7 @@
 //! Enters: bytes in any split. Leaves: ends of replies. Promised: strings are skipped unread; nothing is kept but one
 //! small entry per open aggregate.
 
-use super::pieces::{CRLF, Length, LengthLine, Wrong, take_body, whole_length};
+use super::pieces::{CRLF, Length, LengthLine, Wrong, split_string, take_body, whole_length};
 use super::simple::{Simple, SimpleStep};
 use crate::dialect::Fed;
 
@@ -91,6 +91,17 @@ impl ReplyMachine {
     /// So many bytes of the string that has begun have yet to come.
     pub(in crate::dialect) fn missing(&self) -> u64 {
         if let At::Body(left) = self.at { left } else { 0 }
+    }
+
+    /// The size of the reply at the head of `bytes`, if it is whole and sound, and of a kind that most are.
+    #[inline]
+    pub(in crate::dialect) fn whole(bytes: &[u8]) -> Option<usize> {
+        match bytes {
+            [b'+', b'O', b'K', b'\r', b'\n', ..] | [b'$', b'-', b'1', b'\r', b'\n', ..] => Some(5),
+            [b'$', ..] => split_string(bytes).map(|(_, rest)| bytes.len() - rest.len()),
+            [b':', number @ ..] => whole_length(number).map(|(_, head)| 1 + head),
+            _ => None,
+        }
     }
 
     /// Takes bytes of a reply that may have `room` bytes from here on.

@@ -15,7 +15,8 @@ fn body(kind: char, body: &[u8]) -> Vec<u8> {
 /// The words of a command; any bytes.
 pub(crate) fn words() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let word = prop_oneof![prop::collection::vec(any::<u8>(), 0..20), text("\r\n"), text("*1\r\n"), text("CLIENT")];
-    prop::collection::vec(word, 1..6)
+    let many = prop::collection::vec(word.clone(), 10..25);
+    prop_oneof![8 => prop::collection::vec(word, 1..6), 1 => many]
 }
 
 /// A request that is an array.

@@ -12,6 +12,13 @@ fn request(bytes: &[u8]) -> Fed {
     RequestFramer::new(Dialect::Resp, HUGE).feed(bytes)
 }
 
+/// Where a machine that is fed one byte after the other sees the first frame end.
+fn end_by_bytes(bytes: &[u8], feed: impl FnMut(&[u8]) -> Fed) -> Option<usize> {
+    let mut fed = bytes.chunks(1).map(feed).enumerate();
+    let (at, last) = fed.find(|(_, fed)| *fed != Fed::Partial)?;
+    (last == Fed::Complete(1)).then_some(at + 1)
+}
+
 fn reply(bytes: &[u8]) -> Fed {
     ReplyFramer::new(Dialect::Resp, HUGE).feed(bytes)
 }
@@ -336,6 +343,23 @@ proptest! {
             Fed::TooLarge => false,
         };
         prop_assert!(agree, "{:?} but {:?}", fed, expected);
+    }
+
+    #[test]
+    fn a_frame_told_at_a_glance_ends_where_its_bytes_end_it(
+        bytes in prop_oneof![samples::soup(), samples::request(), samples::reply()],
+        behind in samples::soup(),
+        cut: prop::sample::Index,
+    ) {
+        let whole = [bytes, behind].concat();
+        for bytes in [&whole[..], &whole[..cut.index(whole.len() + 1)]] {
+            let (mut requests, mut replies) = (RequestMachine::START, ReplyMachine::new());
+            let request = end_by_bytes(bytes, |byte| requests.feed(byte, HUGE));
+            let reply = end_by_bytes(bytes, |byte| replies.feed(byte, HUGE));
+            let (told_request, told_reply) = (RequestMachine::whole(bytes), ReplyMachine::whole(bytes));
+            prop_assert!(told_request.is_none() || told_request == request, "{:?} instead of {:?}", told_request, request);
+            prop_assert!(told_reply.is_none() || told_reply == reply, "{:?} instead of {:?}", told_reply, reply);
+        }
     }
 
     #[test]
