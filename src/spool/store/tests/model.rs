@@ -298,7 +298,10 @@ fn requeue(model: &mut Model, store: &mut Store, which: &Picked, now: SystemTime
         model.highest += 1;
         assert_eq!(new.0, model.highest);
         let row = model.rows.remove(&old.0).unwrap();
-        let (tag, reply) = (if row.reply.is_empty() { row.tag } else { String::new() }, Vec::new());
+        // Nobody can foresee the tag of one that is to be executed anew.
+        let mut anew = || store.get(new).unwrap().unwrap().tag;
+        let keeps = row.reply.is_empty() || row.tag.is_empty();
+        let (tag, reply) = (if keeps { row.tag } else { anew() }, Vec::new());
         let row = Row { state: RowState::Pending, attempts: 0, accepted_ms: millis(now), tag, reply, ..row };
         model.rows.insert(new.0, row);
     }
