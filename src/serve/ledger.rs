@@ -8,7 +8,7 @@
 //! by a lock (`executed.lock`). A thread of its own writes ([`writer`]): commits are grouped without waiting, so that what
 //! arrived during the last commit is the next group.
 //!
-//! - [`file`] — the lock, the format, and what is done with a file that is damaged
+//! - [`mod@file`] — the lock, the format, and what is done with a file that is damaged
 //! - [`rows`] — the statements
 //! - [`writer`] — the thread
 
