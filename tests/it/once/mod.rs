@@ -58,7 +58,8 @@ impl Pair {
             Foe::FarRemembers => Far::start("dedupe = true", "tagged = true\nin_doubt = \"again\"", "remembers"),
             Foe::FarForgets => Far::start("dedupe = true", "tagged = true", "forgets"),
         };
-        let window = if foe == Foe::FarRemembers { "replay_window=16 pipeline=16" } else { "" };
+        // Only where nothing is put off: what is sent behind it would overtake it.
+        let window = if foe == Foe::Link { "replay_window=16 pipeline=16" } else { "" };
         let sender = Sender::start(&far, window);
         Self { foe, far, sender, is_away: false, breaks: 0 }
     }

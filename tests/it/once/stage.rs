@@ -2,18 +2,26 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Daemon, Place, Process, Relay, free_port, wait_until};
+use crate::common::{Daemon, Place, Process, Relay, wait_until};
 
 const HANDLER: &str = include_str!("handler.py");
 
 /// A replay that stands still for so long is a failure.
 const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// A port that is free also while its far end is away for a moment: the kernel gives it to nobody who connects (the
+/// ports that it gives begin at 32,768 unless it is told otherwise, ip(7)).
+fn lasting_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..30_000));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one of them is free")
+}
 
 /// The far end's daemon, with one worker that notes what it does.
 pub(super) struct Far {
@@ -26,7 +34,7 @@ impl Far {
     /// `worker`: the words of its handler's settings besides the command; `kind`: what the command remembers.
     pub(super) fn start(settings: &str, worker: &str, kind: &str) -> Self {
         let place = Place::new(&[]);
-        let address = format!("127.0.0.1:{}", free_port());
+        let address = format!("127.0.0.1:{}", lasting_port());
         let (script, file) = (place.path("handler.py"), place.path("executed"));
         fs::write(&script, HANDLER).expect("the handler can be written");
         let toml = format!(
@@ -119,6 +127,10 @@ impl Sender {
             // A child that has not opened its store yet knows of nothing that waits: the list waits for that.
             if now == 0 && self.listed("waiting").is_empty() {
                 return;
+            }
+            // It may rest for a minute after a long time without the far end.
+            if status["state"] == "down" {
+                self.place.tieline(&["probe", "far"]);
             }
             if now < depth {
                 (progress, depth) = (Instant::now(), now);
