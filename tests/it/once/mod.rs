@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use stage::{Far, Sender};
 use writers::{Run, ask_undeferred, write_deferred};
 
-use crate::common::{Machine, Process};
+use crate::common::{Machine, Process, wait_until};
 
 /// Deferred requesters of each sender.
 const WRITERS: u64 = 6;
@@ -93,6 +93,9 @@ impl Pair {
     }
 
     fn signal_sender(&mut self, signal: Signal) {
+        wait_until("the sender's child is ready", || {
+            (self.sender.daemon().host_status("far")["state"] != "starting").then_some(())
+        });
         if let Some(child) = self.sender.daemon().try_child("far") {
             // It may have gone meanwhile.
             kill(Pid::from_raw(child.0), signal).ok();

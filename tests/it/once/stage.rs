@@ -53,8 +53,15 @@ impl Far {
         &self.address
     }
 
+    /// The child, when it is ready: one that dies before that is started again later and later.
     pub(super) fn child(&mut self) -> Process {
-        self.daemon.as_mut().expect("one runs").child("serve far")
+        let daemon = self.daemon.as_mut().expect("one runs");
+        wait_until("the far end's child is ready", || {
+            let status = daemon.status();
+            let services = status["services"].as_array().expect("the status has services");
+            services.iter().any(|each| each["name"] == "far" && each["state"] == "up").then_some(())
+        });
+        daemon.child("serve far")
     }
 
     /// The workers of now.
@@ -65,7 +72,11 @@ impl Far {
 
     /// Kills the parent, and its child with it or not, and starts another.
     pub(super) fn kill_parent(&mut self, with_child: bool) {
-        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("serve far")));
+        let address = self.address.clone();
+        // A child without a parent retires, and has the listener until then.
+        let is_free = move || wait_until("the port is free", || TcpListener::bind(&address).ok().map(drop));
+        let daemon = self.daemon.take().expect("one runs");
+        self.daemon = Some(kill_parent(daemon, with_child.then_some("serve far"), is_free));
     }
 
     /// The numbers of the requests that were executed, in that order.
@@ -81,7 +92,7 @@ impl Far {
 }
 
 /// Kills a parent, and its child with it or not, and starts another.
-pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>) -> Daemon {
+pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>, before_the_next: impl FnOnce()) -> Daemon {
     let place = Arc::clone(daemon.place());
     if let Some(child) = child.and_then(|name| daemon.try_child(name)) {
         child.kill();
@@ -89,6 +100,7 @@ pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>) -> Daemon {
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
     daemon.leave();
+    before_the_next();
     place.start()
 }
 
@@ -115,7 +127,7 @@ impl Sender {
     }
 
     pub(super) fn kill_parent(&mut self, with_child: bool) {
-        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("far")));
+        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("far"), || ()));
     }
 
     /// Waits until all is replayed.
