@@ -289,6 +289,17 @@ impl Dispatch {
         }
     }
 
+    /// Takes the first tries that wait in the queue out of it, if they must not overtake what is stored.
+    pub(super) fn sweep_if_due(&mut self) {
+        if let Some(spool) = &mut self.spool
+            && spool.sweep
+            && spool.has_backlog()
+        {
+            spool.sweep = false;
+            self.sweep();
+        }
+    }
+
     /// The host can be reached again: the replay goes on at once.
     pub(super) fn host_is_back(&mut self, now: Instant) {
         if let Some(spool) = &mut self.spool {
@@ -299,11 +310,7 @@ impl Dispatch {
 
     /// Lets the spool do what can be done now.
     pub(super) fn turn_spool(&mut self, now: Instant) {
-        let Some(spool) = &mut self.spool else { return };
-        if spool.sweep && spool.has_backlog() {
-            spool.sweep = false;
-            self.sweep();
-        }
+        self.sweep_if_due();
         self.release_held();
         self.send_replays(now);
         let Some(spool) = &mut self.spool else { return };

@@ -225,6 +225,7 @@ impl Dispatch {
 
     /// Gives queued transactions to the connections that take work, one each in turn.
     pub(super) fn pump(&mut self, now: Instant) {
+        self.sweep_if_due();
         let mut gave = !self.queue.is_empty();
         while std::mem::take(&mut gave) {
             for index in 0..self.shared_top {

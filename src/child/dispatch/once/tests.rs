@@ -160,3 +160,15 @@ fn doubt_is_unknown_to_the_requester_of_a_first_try_and_sends_a_replay_to_the_de
     let dead = Record::Dead(b"doubt it was killed".to_vec(), "it was killed".to_owned());
     assert_eq!(store_turns(&mut d, &row, now), [dead]);
 }
+
+#[test]
+fn what_waits_behind_a_first_try_that_is_put_off_is_stored_behind_it_and_not_sent() {
+    let (mut d, requester, connection, now) = stage();
+    d.request(requester, b"one\n", now);
+    d.request(requester, b"two\n", now);
+    assert_eq!(sent(&mut d, connection, now), format!("{WORD} a.1 one\n"), "one at a time");
+    says(&mut d, connection, &format!("{WORD} again it is busy\n"), now);
+    assert_eq!(sent(&mut d, connection, now), "", "the second one would overtake the first");
+    let tags = [stored(&mut d), stored(&mut d)].map(|stored| stored.unwrap().1.tag);
+    assert_eq!(tags, ["a.1".into(), "a.2".into()]);
+}
