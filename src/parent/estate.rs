@@ -6,8 +6,10 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nix::sys::socket::{getsockopt, sockopt};
@@ -29,12 +31,17 @@ use crate::config::{DaemonSettings, Settings};
 use crate::heritage::{Heritage as Plan, Role};
 use crate::spool::sign::may_have_backlog;
 use crate::system::binary::BinaryId;
-use crate::system::listen::{ListenError, Rights};
+use crate::system::listen::{ListenError, Rights, listen_tcp};
 use crate::system::pid_file::PidFile;
 use crate::version::version;
 
 /// Who may ask the parent.
 const CONTROL_RIGHTS: Rights = Rights { mode: 0o660, owner: None, group: None };
+
+/// How long the children of a parent that was killed may take to let go of the addresses they accept at.
+const ORPHANS: Duration = Duration::from_secs(3);
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Gathers it. `complaint`: what is wrong with the configuration on disk, if the inherited one holds on.
 pub(super) fn gather(
@@ -108,6 +115,7 @@ fn first(settings: Settings, build: Build, manager: Manager) -> Result<Estate, P
         refuse_another(&settings.daemon.control_socket())?;
     }
     let roles = settings.roles();
+    wait_for_orphans(&settings.daemon, &roles, &inherited);
     let open = |role| HostSockets::open(&settings.daemon, role, &mut inherited);
     let sockets: Vec<_> = roles.iter().map(open).collect::<Result<_, _>>()?;
     let (control, desk) = open_control(&settings.daemon, &mut inherited, &manager)?;
@@ -129,6 +137,27 @@ fn first(settings: Settings, build: Build, manager: Manager) -> Result<Estate, P
     };
     let binary = started_from(&build);
     Ok(Estate { settings, build, binary, manager, pid_file, control, desk, sockets, fates, before })
+}
+
+/// Waits for addresses that are taken: by the children of a parent that was killed, perhaps, and these retire. A socket
+/// file needs no waiting, as another one takes its place. Who has an address for longer is found when it is to be listened on.
+fn wait_for_orphans(daemon: &DaemonSettings, roles: &[Role], inherited: &Inherited) {
+    let deadline = Instant::now() + ORPHANS;
+    let places = roles.iter().flat_map(|role| wanted(daemon, role)).map(|wanted| wanted.place);
+    for place in places.filter(|place| !inherited.has(place)) {
+        let Place::Tcp(address) = place else { continue };
+        if is_taken(address) {
+            tracing::warn!("{address} is taken; waiting for at most {} s until it is free", ORPHANS.as_secs());
+        }
+        while is_taken(address) && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Whether somebody listens there already.
+fn is_taken(address: SocketAddr) -> bool {
+    matches!(listen_tcp(address), Err(ListenError::Tcp { source, .. }) if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// The build that this process runs.

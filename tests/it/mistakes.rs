@@ -1,6 +1,7 @@
 //! Mistakes: of the configuration and of the file system; each is named, with the remedy.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Output;
 use std::sync::Arc;
 
@@ -93,6 +94,16 @@ fn a_socket_path_over_107_bytes_is_named_with_its_length_and_the_remedy() {
     let text = complaint(&place, &[73, 78]);
     assert_names(&text, &[&socket, "107", &socket.len().to_string(), "run_dir"]);
     assert!(!place.path(&long).exists(), "nothing was made");
+}
+
+#[test]
+fn an_address_that_somebody_else_has_is_named_with_the_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it has an address").to_string();
+    let place = Place::new(&[&format!("far 127.0.0.1:1 line listen={address}")]);
+    let text = complaint(&place, &[69]);
+    assert_names(&text, &[&address, "another program has it", "choose another port"]);
+    assert!(!place.socket("far").exists() && !place.path("run/tieline.pid").exists(), "nothing is left behind");
 }
 
 #[test]

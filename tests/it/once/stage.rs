@@ -72,11 +72,7 @@ impl Far {
 
     /// Kills the parent, and its child with it or not, and starts another.
     pub(super) fn kill_parent(&mut self, with_child: bool) {
-        let address = self.address.clone();
-        // A child without a parent retires, and has the listener until then.
-        let is_free = move || wait_until("the port is free", || TcpListener::bind(&address).ok().map(drop));
-        let daemon = self.daemon.take().expect("one runs");
-        self.daemon = Some(kill_parent(daemon, with_child.then_some("serve far"), is_free));
+        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("serve far")));
     }
 
     /// The numbers of the requests that were executed, in that order.
@@ -92,7 +88,7 @@ impl Far {
 }
 
 /// Kills a parent, and its child with it or not, and starts another.
-pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>, before_the_next: impl FnOnce()) -> Daemon {
+pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>) -> Daemon {
     let place = Arc::clone(daemon.place());
     if let Some(child) = child.and_then(|name| daemon.try_child(name)) {
         child.kill();
@@ -100,7 +96,6 @@ pub(super) fn kill_parent(mut daemon: Daemon, child: Option<&str>, before_the_ne
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
     daemon.leave();
-    before_the_next();
     place.start()
 }
 
@@ -127,7 +122,7 @@ impl Sender {
     }
 
     pub(super) fn kill_parent(&mut self, with_child: bool) {
-        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("far"), || ()));
+        self.daemon = Some(kill_parent(self.daemon.take().expect("one runs"), with_child.then_some("far")));
     }
 
     /// Waits until all is replayed.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,4 +88,22 @@ fn judge(answered: &[HashMap<u64, bool>], received: &HashMap<u64, u32>) {
     let closed = answered.iter().flat_map(HashMap::values).filter(|answered| !**answered).count();
     println!("{all} requests, {closed} closed without a reply by {KILLS} deaths of the parent");
     assert!(closed * 2 < all, "more than half must be replies, or nothing is shown");
+}
+
+#[test]
+fn the_next_parent_waits_for_an_address_that_the_children_of_the_dead_one_still_have() {
+    let host = ChaosHost::start(Dialect::Line);
+    // In their place: how long they take is chance (and a stopped one is woken by the kernel when its parent dies).
+    let child = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = child.local_addr().expect("it has an address");
+    let place = Place::new(&[&far(&host, &format!("listen={address}"))]);
+    let next = thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the next one waits", || place.log().contains("is taken; waiting").then_some(()));
+            drop(child);
+        });
+        place.start()
+    });
+    TcpStream::connect(address).expect("somebody listens");
+    next.stop();
 }
