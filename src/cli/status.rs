@@ -1,6 +1,7 @@
 //! `tieline status`: the daemon's status as an aligned table, or as JSON.
 //!
-//! Enters: a [`Status`]. Leaves: text: a table of the hosts, and a short one of the registry and of what is served. Names and words stand left, numbers right; a latency has its unit.
+//! Enters: a [`Status`]. Leaves: text: a table of the hosts, and one of the registry and of what is served. Names and
+//! words stand left, numbers right; a latency has its unit.
 
 use std::path::Path;
 
@@ -36,9 +37,25 @@ const COLUMNS: [&str; 17] = [
 /// The columns that stand left; the others hold numbers.
 const LEFT: [usize; 3] = [0, 1, 16];
 
-const SERVICE_COLUMNS: [&str; 6] = ["SERVICE", "STATE", "PID", "REQUESTERS", "RESTARTS", "NOTE"];
+const SERVICE_COLUMNS: [&str; 15] = [
+    "SERVICE",
+    "STATE",
+    "PID",
+    "BUSY/IDLE/MAX",
+    "REQUESTERS",
+    "QUEUED",
+    "IN FLIGHT",
+    "REPLIES",
+    "TIMEOUT",
+    "BUSY",
+    "FAILED",
+    "P50",
+    "P99",
+    "RESTARTS",
+    "NOTE",
+];
 
-const SERVICE_LEFT: [usize; 3] = [0, 1, 5];
+const SERVICE_LEFT: [usize; 3] = [0, 1, 14];
 
 pub(super) fn run(config: Option<&Path>, json: bool, host: Option<String>) -> u8 {
     let one = host.is_some();
@@ -94,12 +111,22 @@ fn aligned<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [Strin
     text
 }
 
-fn service_row(service: &ServiceStatus) -> [String; 6] {
+fn service_row(service: &ServiceStatus) -> [String; 15] {
+    let ServiceStatus { processes, outcomes, latency_us, .. } = service;
     [
         service.role.title(&service.name),
         service.state.to_string(),
         service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        format!("{}/{}/{}", processes.busy, processes.idle, processes.max),
         service.requesters.to_string(),
+        service.queued.to_string(),
+        service.in_flight.to_string(),
+        outcomes.replies.to_string(),
+        outcomes.timeout.to_string(),
+        outcomes.busy.to_string(),
+        outcomes.failed.to_string(),
+        latency(latency_us.p50),
+        latency(latency_us.p99),
         service.restarts.to_string(),
         note(&service.reason, &service.last_log),
     ]
@@ -203,9 +230,12 @@ mod tests {
          "spool":{"depth":42,"bytes":6789,"oldest_s":190,"in_doubt":1,"held":2,"dead":3,"damaged":0,"last_error":"the disk is full"},
          "latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":3,"last_log":""}],
         "services":[{"role":"registry","name":"registry","pid":4713,"generation":1,"version":"0.1.0","state":"up","reason":"",
-         "requesters":3,"restarts":0,"last_log":"serving names"},
-        {"role":"serve","name":"cache","pid":null,"generation":1,"version":"0.1.0","state":"crashed",
-         "reason":"exit code 70; started again in 0.1 s","requesters":0,"restarts":12,"last_log":""}]}"#;
+         "processes":{"busy":0,"idle":0,"max":0},"requesters":3,"queued":0,"in_flight":0,"replies":0,"lost":0,"timeout":0,"unknown":0,
+         "busy":0,"refused":0,"delayed":0,"failed":0,"latency_us":{"p50":0,"p99":0,"p999":0,"max":0},"restarts":0,"last_log":"serving names"},
+        {"role":"serve","name":"cache","pid":4714,"generation":1,"version":"0.1.0","state":"down",
+         "reason":"the ledger is full","processes":{"busy":3,"idle":1,"max":4},"requesters":7,"queued":2,"in_flight":3,"replies":120,"lost":0,
+         "timeout":5,"unknown":0,"busy":6,"refused":0,"delayed":0,"failed":8,"latency_us":{"p50":2100,"p99":40000,"p999":41000,"max":41000},
+         "restarts":12,"last_log":""}]}"#;
 
     #[test]
     fn the_table_is_aligned_and_shows_why_a_host_is_not_up() {
@@ -216,9 +246,9 @@ mod tests {
         cache   up       4712          1/3/4          12       0          1  1234567     0        0        1     0        0          0  85 µs  1.2 ms  serving
         ledger  crashed     -         0/0/10           0       0          0        0    40        0        0     0        0  42, 3 min      -       -  exit code 70; started again in 0.1 s
 
-        SERVICE      STATE     PID  REQUESTERS  RESTARTS  NOTE
-        registry     up       4713           3         0  serving names
-        serve cache  crashed     -           0        12  exit code 70; started again in 0.1 s
+        SERVICE      STATE   PID  BUSY/IDLE/MAX  REQUESTERS  QUEUED  IN FLIGHT  REPLIES  TIMEOUT  BUSY  FAILED     P50    P99  RESTARTS  NOTE
+        registry     up     4713          0/0/0           3       0          0        0        0     0       0       -      -         0  serving names
+        serve cache  down   4714          3/1/4           7       2          3      120        5     6       8  2.1 ms  40 ms        12  the ledger is full
         ");
     }
 

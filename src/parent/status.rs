@@ -141,8 +141,20 @@ pub(crate) struct ServiceStatus {
     pub(crate) state: State,
     /// Why it is so; empty if there is nothing to say.
     pub(crate) reason: String,
+    /// Of what is served: the processes and forwarded connections of its handlers. All zero for the registry, as are the
+    /// numbers of requests.
+    #[serde(default)]
+    pub(crate) processes: Connections,
     /// Programs that are connected now.
     pub(crate) requesters: u64,
+    #[serde(default)]
+    pub(crate) queued: u64,
+    #[serde(default)]
+    pub(crate) in_flight: u64,
+    #[serde(flatten)]
+    pub(crate) outcomes: Outcomes,
+    #[serde(default)]
+    pub(crate) latency_us: Latency,
     pub(crate) restarts: u64,
     pub(crate) last_log: String,
 }
@@ -234,7 +246,12 @@ impl ServiceStatus {
             version: made.map(|made| made.build.version.clone()).unwrap_or_default(),
             state: entry.state(at.now),
             reason: entry.reason(at.now),
+            processes: snapshot.connections,
             requesters: snapshot.requesters,
+            queued: snapshot.queued,
+            in_flight: snapshot.in_flight,
+            outcomes: snapshot.outcomes,
+            latency_us: snapshot.latency_us,
             restarts: entry.times_restarted(),
             last_log: snapshot.last_log,
         }

@@ -8,8 +8,8 @@
 //! pid <tab> host <tab> state <tab> connections busy/idle/max <tab> requesters <tab> … <tab> last log line
 //! 4712 <tab> cache <tab> up <tab> 1/3/4 <tab> 12 <tab> …
 //!
-//! pid <tab> role <tab> name <tab> state <tab> requesters <tab> restarts <tab> last log line
-//! 4713 <tab> registry <tab> registry <tab> up <tab> 3 <tab> 0 <tab> …
+//! pid <tab> role <tab> name <tab> state <tab> processes busy/idle/max <tab> requesters <tab> … <tab> last log line
+//! 4713 <tab> registry <tab> registry <tab> up <tab> 0/0/0 <tab> 3 <tab> …
 //! ```
 //!
 //! If the last restart failed, a line `restart failed at …: …` stands between header and column names. One line per host
@@ -46,7 +46,24 @@ const COLUMNS: [&str; 18] = [
     "last log line",
 ];
 
-const SERVICE_COLUMNS: [&str; 7] = ["pid", "role", "name", "state", "requesters", "restarts", "last log line"];
+const SERVICE_COLUMNS: [&str; 16] = [
+    "pid",
+    "role",
+    "name",
+    "state",
+    "processes busy/idle/max",
+    "requesters",
+    "queued",
+    "in flight",
+    "replies",
+    "timed out",
+    "busy",
+    "failed",
+    "p50",
+    "p99",
+    "restarts",
+    "last log line",
+];
 
 /// Replaces the file at `path`.
 pub(super) fn write(path: &Path, status: &Status, wall: Timestamp) -> io::Result<()> {
@@ -77,13 +94,23 @@ fn text(status: &Status, wall: Timestamp) -> String {
     text
 }
 
-fn service_row(service: &ServiceStatus) -> [String; 7] {
+fn service_row(service: &ServiceStatus) -> [String; 16] {
+    let ServiceStatus { processes, outcomes, latency_us, .. } = service;
     [
         service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
         service.role.to_string(),
         service.name.clone(),
         service.state.to_string(),
+        format!("{}/{}/{}", processes.busy, processes.idle, processes.max),
         service.requesters.to_string(),
+        service.queued.to_string(),
+        service.in_flight.to_string(),
+        outcomes.replies.to_string(),
+        outcomes.timeout.to_string(),
+        outcomes.busy.to_string(),
+        outcomes.failed.to_string(),
+        latency_us.p50.to_string(),
+        latency_us.p99.to_string(),
         service.restarts.to_string(),
         without_controls(&service.last_log),
     ]
@@ -124,7 +151,7 @@ mod tests {
     use super::*;
     use crate::heritage::Kind;
     use crate::parent::status::RestartStatus;
-    use crate::snapshot::State;
+    use crate::snapshot::{Connections, Latency, Outcomes, State};
 
     fn status(restart: RestartStatus, services: Vec<ServiceStatus>) -> Status {
         let (started, hosts) = (Timestamp::UNIX_EPOCH, Vec::new());
@@ -145,13 +172,22 @@ mod tests {
             version: String::new(),
             state: State::Crashed,
             reason: "exit code 70".to_owned(),
-            requesters: 0,
+            processes: Connections { busy: 1, idle: 2, max: 4 },
+            requesters: 5,
+            queued: 6,
+            in_flight: 7,
+            outcomes: Outcomes { replies: 8, timeout: 9, busy: 10, failed: 11, ..Outcomes::default() },
+            latency_us: Latency { p50: 12, p99: 13, ..Latency::default() },
             restarts: 3,
             last_log: "one\ttwo".to_owned(),
         };
         let text = text(&status(RestartStatus::default(), vec![service]), Timestamp::UNIX_EPOCH);
         let lines: Vec<_> = text.lines().skip(1).collect();
-        let expected = ["", &SERVICE_COLUMNS.join("\t"), "-\tserve\tfar\tcrashed\t0\t3\tone two"];
+        let expected = [
+            "",
+            &SERVICE_COLUMNS.join("\t"),
+            "-\tserve\tfar\tcrashed\t1/2/4\t5\t6\t7\t8\t9\t10\t11\t12\t13\t3\tone two",
+        ];
         assert_eq!(lines, [&COLUMNS.join("\t"), expected[0], expected[1], expected[2]]);
     }
 
