@@ -21,7 +21,8 @@
 //! Both write their log through [`logging`], and reach the operating system's sharp edges through [`system`] alone. What
 //! they go by is in [`config`]; who starts them, and asks them later, in [`cli`].
 //!
-//! What must not be lost waits in the [`spool`], one store per host.
+//! What must not be lost waits in the [`spool`], one store per host. The smaller files of the registry and of the far ends
+//! are opened by `database`.
 //!
 //! A program in Rust that is a requester, or registers a name of its own, has the [`client`] for it.
 //!
@@ -37,6 +38,7 @@ pub mod child;
 pub mod cli;
 pub mod client;
 pub mod config;
+mod database;
 pub mod dialect;
 pub mod heritage;
 pub mod logging;

@@ -3,6 +3,7 @@
 //! Enters: [`Settings`]. Leaves: complaints and warnings. Promised: nothing is changed but by
 //! [`Settings::prepare_dirs`], which makes at most the last part of `run_dir` and of `spool_dir`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -115,7 +116,9 @@ impl Settings {
         let sockets = std::iter::once(self.daemon.control_socket()).chain(registry).chain(names);
         let deferred = || self.hosts.iter().filter(|host| host.deferred).map(|host| host.name.as_str());
         let sockets = sockets.chain(deferred().map(|name| self.daemon.deferred_socket(name)));
-        let spools = deferred().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
+        let remember = self.serves.iter().filter(|serve| serve.dedupe.is_some()).map(|serve| serve.name.as_str());
+        let stores: BTreeSet<&str> = deferred().chain(remember).collect();
+        let spools = stores.into_iter().filter_map(|name| self.spool(&self.daemon.spool_of(name)));
         let long = sockets.filter_map(|socket| self.socket(&socket));
         let named = self.hosts.iter().flat_map(|host| host_files::complaints(host, &self.file));
         let nats = self.registry.as_ref().and_then(|registry| registry.nats.as_ref());
@@ -216,7 +219,7 @@ impl Settings {
         })
     }
 
-    /// The spool of one host; a missing one is made by its child.
+    /// The spool of a host, where a far end of its name may have its ledger; a missing one is made by the child.
     fn spool(&self, dir: &Path) -> Option<Complaint> {
         fs::symlink_metadata(dir).ok().and_then(|_| self.directory("spool_dir", dir))
     }

@@ -31,10 +31,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub use self::file::FileError;
 use self::file::Opened;
 use super::row::{Lease, Row};
 use super::store::{News, Pending, Store, StoreError, Stored, Sweeper, Version, Wish, Written};
+use crate::database::DatabaseError;
 
 /// Wishes of one commit.
 const GROUP: usize = 256;
@@ -143,7 +143,7 @@ impl Desk {
         match file::open(&self.file, SystemTime::now()).and_then(|opened| self.begin(opened)) {
             Ok(()) => None,
             Err(error) => {
-                if error.soon() && self.begun.elapsed() < SUCCESSION {
+                if matches!(error, DatabaseError::Locked { .. }) && self.begun.elapsed() < SUCCESSION {
                     return Some(Instant::now() + SHORTEST_RETRY);
                 }
                 self.trouble(&error.to_string());
@@ -155,8 +155,8 @@ impl Desk {
     }
 
     /// Reads an opened file, or, if that was done before, writes it anew.
-    fn begin(&mut self, mut opened: Opened) -> Result<(), FileError> {
-        let at = |error| FileError::of(&self.file, "read", &error);
+    fn begin(&mut self, mut opened: Opened) -> Result<(), DatabaseError> {
+        let at = |error| file::trouble(&self.file, "read", &error);
         match &self.known {
             Some(shadow) => tables::rewrite(&mut opened.db, shadow).map_err(at)?,
             None => {
@@ -198,11 +198,11 @@ impl Desk {
 
     /// The file is not to be trusted any more, or cannot be written: it is opened anew.
     fn broken(&mut self, error: &rusqlite::Error) -> StoreError {
-        let error = FileError::of(&self.file, "write", error);
+        let error = file::trouble(&self.file, "write", error);
         if let Some(Opened { lock, db, .. }) = self.db.take() {
             // Closed before it is moved.
             drop(db);
-            error.put_aside_if_damaged(&self.file);
+            file::put_aside_if_damaged(&self.file, &error);
             drop(lock);
         }
         self.trouble(&error.to_string());

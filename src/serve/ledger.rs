@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::writer::Writer;
 
@@ -53,6 +53,8 @@ pub(super) enum Known {
         /// What it was answered, as a frame.
         reply: Vec<u8>,
     },
+    /// It has ended, and what is on the disk of it is not what was written.
+    Damaged,
 }
 
 /// How an execution has ended.
@@ -92,6 +94,8 @@ impl Question {
 #[derive(Debug)]
 pub(super) struct Ledger {
     questions: Sender<Question>,
+    /// Why it is of no use now, for people; empty if it is.
+    trouble: watch::Receiver<String>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -104,14 +108,15 @@ impl Ledger {
     pub(super) fn open(dir: &Path, name: &str, keep: Duration) -> io::Result<Self> {
         let (questions, asked) = channel();
         let (tell, ended) = oneshot::channel();
-        let writer = Writer::new(dir, name, keep);
+        let (troubled, trouble) = watch::channel(String::new());
+        let writer = Writer::new(dir, name, keep, troubled);
         let thread = std::thread::Builder::new().name("ledger".to_owned());
         thread.spawn(move || {
             writer.run(&asked);
             // Who has not waited for it does not care.
             tell.send(()).ok();
         })?;
-        Ok(Self { questions, ended })
+        Ok(Self { questions, trouble, ended })
     }
 
     /// What is known of a tag; where nothing is and it `begins`, it is written that it was begun. Waits for the answer until
@@ -147,6 +152,11 @@ impl Ledger {
         let (answer, answered) = oneshot::channel();
         drop(self.questions.send(Question::Settle { tag: tag.to_owned(), settled, answer }));
         answered.await.unwrap_or_else(|_| Err(GONE.to_owned()))
+    }
+
+    /// Why it is of no use now, in words for people; empty if it is of use.
+    pub(super) fn trouble(&self) -> String {
+        self.trouble.borrow().clone()
     }
 
     /// Waits until the file is closed and its lock is free.

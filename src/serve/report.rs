@@ -1,8 +1,10 @@
 //! What a far end tells of itself, in the words of a host's child.
 //!
-//! Enters: a [`Far`]. Leaves: its numbers. What are connections to a host are processes here.
+//! Enters: a [`Far`]. Leaves: its numbers. What are connections to a host are processes here. It is down while its ledger
+//! is of no use: what has a tag is not begun then.
 
 use super::far::{Far, Stage};
+use super::tagged::Once;
 use crate::config::serve::Action;
 use crate::snapshot::{Connections, Reach, Snapshot};
 
@@ -16,8 +18,10 @@ impl Far {
         let bounded = self.desks.iter().filter(|desk| desk.handler.action != Action::Echo);
         let max = bounded.map(|desk| u64::from(desk.handler.limits.processes)).sum();
         let tally = self.tally.borrow();
+        let reason = self.once.as_ref().map(Once::trouble).unwrap_or_default();
         Snapshot {
-            reach: Reach::Up,
+            reach: if reason.is_empty() { Reach::Up } else { Reach::Down },
+            reason,
             connections: Connections { busy: taken.saturating_sub(idle), idle, max },
             requesters: u64::from(self.requesters()),
             queued,

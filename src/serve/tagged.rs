@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
+use tracing::error;
 
 use super::chosen::Chosen;
 use super::clock::at;
@@ -86,6 +87,11 @@ impl Once {
         let (tell, told) = watch::channel(None);
         self.under_way.borrow_mut().insert(tag.to_owned(), (print, told));
         Turn { once: self, tag: tag.to_owned(), tell }
+    }
+
+    /// Why nothing can be begun; empty if it can.
+    pub(super) fn trouble(&self) -> String {
+        self.ledger.borrow().as_ref().map(|ledger| ledger.trouble()).unwrap_or_default()
     }
 
     /// Waits until nothing is under way.
@@ -166,6 +172,10 @@ impl Far {
             (Known::Ended { reply, .. }, _) => {
                 self.tally.borrow_mut().replied(arrived.elapsed());
                 Told::Reply(reply)
+            }
+            (Known::Damaged, _) => {
+                error!("what the transaction {tag} was answered is damaged in the ledger; it is not executed again");
+                self.in_doubt("it was executed, and what it was answered is damaged in the ledger")
             }
             (Known::Begun { at, .. }, _) if !wants_again => self.in_doubt(&was_begun(at)),
             (_, Err(failure)) => Told::Reply(self.refusal(&failure)),

@@ -19,6 +19,7 @@ mod relay;
 mod requester;
 mod resp;
 mod restart;
+mod small_disk;
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ pub(crate) use redis::{Redis, free_port, run};
 pub(crate) use relay::Relay;
 pub(crate) use requester::{Requester, encode, encode_command, wait_for_service};
 pub(crate) use restart::{PLACE_VARIABLE, host, pids};
+pub(crate) use small_disk::SmallDisk;
 
 /// As long as any single step of a test may take on a slow and busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

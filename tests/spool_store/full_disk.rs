@@ -1,58 +1,29 @@
 //! A disk without a free byte: refused, drained, and accepting again without being opened again.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 
 use tieline::spool::store::{Appended, How, Id, Settled, Store, Why};
 
 use super::{at, body, limits, new, number};
 
-/// A file system of 4 MiB, as long as this lives.
-struct Small(tempfile::TempDir);
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 
-impl Small {
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(dir.path()).output();
-        match done {
-            Ok(output) if output.status.success() => Some(Self(dir)),
-            _ => {
-                println!("not run: this needs the right to mount (the failing writes of `faults` show the same)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
-    }
-}
-
-/// Takes whatever room is left, to the last byte.
-fn fill(path: &Path) {
-    let mut file = fs::File::create(path).unwrap();
-    for size in [4096, 1] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
-}
+use small_disk::SmallDisk;
 
 #[test]
 fn a_full_disk_refuses_then_drains_then_accepts() {
-    let Some(small) = Small::mount() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let Some(small) = SmallDisk::mount(place.path()) else { return };
     for others in [false, true] {
-        let dir = small.0.path().join("ledger");
+        let dir = place.path().join("ledger");
         let bounds = tieline::spool::store::Limits { ballast: 256 << 10, ..limits() };
         let (mut store, _) = Store::open(&dir, bounds, at(0)).unwrap();
         let (mut stored, mut refused) = (Vec::new(), 0);
         for next in 0..4_000 {
             if others && next == 100 {
                 // Somebody else takes it all.
-                fill(&small.0.path().join("filler"));
+                small.fill();
             }
             match store.append(&[new(&body(next))]).unwrap()[..] {
                 [Appended::Stored(_)] => stored.push(next),
@@ -67,8 +38,8 @@ fn a_full_disk_refuses_then_drains_then_accepts() {
         }
         assert_eq!(refused, 40, "the disk was not full");
         if others {
-            fs::remove_file(small.0.path().join("filler")).unwrap();
-            fill(&small.0.path().join("filler"));
+            small.free();
+            small.fill();
         }
         let mut delivered = Vec::new();
         while let Some(mark) = drain(&mut store, &mut delivered) {
@@ -76,7 +47,7 @@ fn a_full_disk_refuses_then_drains_then_accepts() {
         }
         assert_eq!(delivered, stored, "all that was stored, in its order");
         if others {
-            fs::remove_file(small.0.path().join("filler")).unwrap();
+            small.free();
         }
         let again = store.append(&[new(&body(1)), new(&body(2))]).unwrap();
         assert!(again.iter().all(|told| matches!(told, Appended::Stored(_))), "{again:?}");

@@ -217,6 +217,24 @@ fn a_deferred_host_has_a_second_socket_and_a_spool_that_must_be_possible() {
 }
 
 #[test]
+fn where_a_far_end_remembers_must_be_possible_and_is_said_once() {
+    let serve = "[serve.a]\nlisten = '127.0.0.1:7'\ndialect = 'line'\ndedupe = true\nhandler = [{ echo = true }]\n";
+    let dir = configured(serve, "a");
+    let mut settings = settings(dir.path());
+    assert_eq!(settings.check_files(), Ok(()));
+    fs::create_dir(dir.path().join("spool")).unwrap();
+    fs::write(dir.path().join("spool/a"), "").unwrap();
+    let said = |settings: &Settings| settings.check_files().unwrap_err().to_string();
+    let expected = said(&settings);
+    insta::assert_snapshot!(expected.replace(&format!("{}", dir.path().display()), "/D"), @r"
+    /D/spool/a: is not a directory
+      = help: move it away, or set another spool_dir in [daemon] of /D/tieline.toml
+    ");
+    settings.hosts[0].deferred = true;
+    assert_eq!(said(&settings), expected, "once, although both have it");
+}
+
+#[test]
 fn a_replay_wider_than_a_connection_and_a_forgotten_spool_are_worth_a_warning() {
     let dir = configured("", "cache");
     let mut settings = settings(dir.path());

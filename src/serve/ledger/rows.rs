@@ -52,17 +52,26 @@ fn serve(db: &Connection, question: &Question, now: i64) -> Result<Done, Error> 
 
 /// What is known of a tag; none if it is new.
 fn look(db: &Connection, tag: &str) -> Result<Option<Known>, Error> {
-    let mut statement = db.prepare_cached("SELECT print, begun, ended, reply FROM executed WHERE tag = ?1")?;
-    statement.query_row([tag], known).optional()
+    let mut statement = db.prepare_cached("SELECT print, begun, ended, reply, crc FROM executed WHERE tag = ?1")?;
+    statement.query_row([tag], |row| known(tag, row)).optional()
 }
 
-fn known(row: &rusqlite::Row<'_>) -> Result<Known, Error> {
+fn known(tag: &str, row: &rusqlite::Row<'_>) -> Result<Known, Error> {
     let (print, at): (u32, i64) = (row.get(0)?, row.get(1)?);
     let (ended, reply): (Option<i64>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
+    let written: Option<u32> = row.get(4)?;
     Ok(match reply.filter(|_| ended.is_some()) {
+        Some(reply) if written.is_some_and(|written| written != crc(tag, print, &reply)) => Known::Damaged,
         Some(reply) => Known::Ended { print, reply },
         None => Known::Begun { print, at },
     })
+}
+
+/// By what is noticed that a row is not what was written: SQLite alone does not see a flipped bit.
+fn crc(tag: &str, print: u32, reply: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    [tag.as_bytes(), &print.to_le_bytes(), reply].iter().for_each(|part| crc.update(part));
+    crc.finalize()
 }
 
 /// A transaction that is begun now.
@@ -76,13 +85,21 @@ fn settle(db: &Connection, tag: &str, settled: &Settled, now: i64) -> Result<(),
     match settled {
         Settled::Ended { print, reply } => db
             .prepare_cached(
-                "INSERT INTO executed (tag, print, begun, ended, reply) VALUES (?1, ?2, ?3, ?3, ?4) \
-                 ON CONFLICT (tag) DO UPDATE SET ended = excluded.ended, reply = excluded.reply",
+                "INSERT INTO executed (tag, print, begun, ended, reply, crc) VALUES (?1, ?2, ?3, ?3, ?4, ?5) \
+                 ON CONFLICT (tag) DO UPDATE SET ended = excluded.ended, reply = excluded.reply, crc = excluded.crc",
             )?
-            .execute(params![tag, print, now, reply]),
+            .execute(params![tag, print, now, reply, crc(tag, *print, reply)]),
         Settled::Never => db.prepare_cached("DELETE FROM executed WHERE tag = ?1")?.execute([tag]),
     }
     .map(drop)
+}
+
+/// Writes something that changes nothing: whether that can be done at all.
+pub(super) fn prove(db: &mut Connection) -> Result<(), Error> {
+    let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let format: i64 = work.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    work.pragma_update(None, "user_version", format)?;
+    work.commit()
 }
 
 /// Forgets some of those that ended longer than `keep` ago, and of those that were begun so long ago and have no end. Says

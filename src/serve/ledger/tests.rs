@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
@@ -219,12 +219,48 @@ fn an_end_that_cannot_be_written_is_written_as_soon_as_it_can_be() {
     // While it cannot be used it says so at once, and begins nothing.
     assert!(life.claim("c").is_err());
     assert!(life.settle("b", Settled::Never).is_err());
+    assert!(life.ledger.trouble().contains("cannot write the ledger"), "{}", life.ledger.trouble());
     blocker.execute_batch("COMMIT").unwrap();
     life.wait_for("a", &known(b"done\n"));
     for tag in ["b", "c"] {
         assert_eq!(life.claim(tag), Ok(Known::New));
     }
     life.close();
+}
+
+#[test]
+fn an_answer_that_is_not_what_was_written_is_given_to_nobody() {
+    for damage in ["reply = x'646f6e61'", "print = 8", "crc = crc + 1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let life = Life::begin(&dir);
+        life.claim("a").unwrap();
+        life.end("a", b"done");
+        let db = Connection::open(database(&dir)).unwrap();
+        assert_eq!(db.execute(&format!("UPDATE executed SET {damage}"), []).unwrap(), 1);
+        assert_eq!(life.claim("a"), Ok(Known::Damaged), "{damage}");
+    }
+}
+
+#[test]
+fn a_file_of_format_1_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place(&dir)).unwrap();
+    let db = Connection::open(database(&dir)).unwrap();
+    db.execute_batch(
+        "CREATE TABLE executed (tag TEXT PRIMARY KEY, print INTEGER NOT NULL, begun INTEGER NOT NULL, ended INTEGER, \
+         reply BLOB) STRICT, WITHOUT ROWID; CREATE INDEX ends ON executed (ended, begun); PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+    db.execute("INSERT INTO executed VALUES ('ended', 7, ?1, ?1, x'646f6e65'), ('open', 7, ?1, NULL, NULL)", [now])
+        .unwrap();
+    drop(db);
+    let life = Life::begin(&dir);
+    assert_eq!(life.claim("ended"), Ok(known(b"done")));
+    assert_eq!(life.claim("open"), Ok(Known::Begun { print: 7, at: now }));
+    life.end("open", b"done\n");
+    assert_eq!(life.claim("open"), Ok(known(b"done\n")));
+    assert!(aside(&dir).is_empty());
 }
 
 #[test]
@@ -236,8 +272,8 @@ fn a_file_of_a_later_version_is_left_alone() {
     drop(db);
     let life = Life::begin(&dir);
     let refused = life.claim("a");
-    assert!(matches!(&refused, Err(why) if why.contains("has format 99, and this tieline knows 1")), "{refused:?}");
-    Connection::open(database(&dir)).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    assert!(matches!(&refused, Err(why) if why.contains("has format 99, and this tieline knows 2")), "{refused:?}");
+    Connection::open(database(&dir)).unwrap().pragma_update(None, "user_version", 2).unwrap();
     life.wait_for("a", &Known::New);
     assert!(aside(&dir).is_empty());
 }

@@ -20,12 +20,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
 use rusqlite::Connection;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::super::leftovers;
-use super::file::{self, FileError};
+use super::file;
 use super::rows::{self, Done};
 use super::{Known, Question, Settled};
+use crate::database::DatabaseError;
 
 /// Questions of one commit.
 const GROUP: usize = 256;
@@ -59,6 +61,8 @@ pub(super) struct Writer {
     held: Vec<Question>,
     /// What was wrong, until something has been written again.
     trouble: String,
+    /// Where that is told, and that another process has had it for long.
+    told: watch::Sender<String>,
     /// What is wrong with the file that is there.
     damage: Option<String>,
     /// When to try again to have one, and how long the next pause will be.
@@ -71,7 +75,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(dir: &Path, name: &str, keep: Duration) -> Self {
+    pub(super) fn new(dir: &Path, name: &str, keep: Duration, told: watch::Sender<String>) -> Self {
         let now = Instant::now();
         Self {
             dir: dir.to_owned(),
@@ -82,6 +86,7 @@ impl Writer {
             unwritten: HashMap::new(),
             held: Vec::new(),
             trouble: String::new(),
+            told,
             damage: None,
             retry: now,
             pause: SHORTEST_WAIT,
@@ -123,6 +128,9 @@ impl Writer {
         }
         if self.db.is_some() && !self.unwritten.is_empty() {
             self.write(Vec::new());
+        }
+        if !self.trouble.is_empty() {
+            self.prove();
         }
         if self.forget.is_some_and(|at| at <= Instant::now()) {
             self.forget_some();
@@ -167,7 +175,7 @@ impl Writer {
                 group.into_iter().zip(done).for_each(|(question, done)| self.answer(question, done));
             }
             Err(error) => {
-                self.broken(&FileError::of(&self.dir, "write", &error));
+                self.broken(&file::trouble(&self.dir, "write", &error));
                 // Whether or not it is there now: nobody will have begun it.
                 done.resize_with(group.len(), || Done::Known(Known::New));
                 for (question, done) in group.into_iter().zip(done) {
@@ -214,18 +222,19 @@ impl Writer {
         match self.opened() {
             Ok(db) => {
                 (self.db, self.forget) = (Some(db), Some(Instant::now()));
+                self.told.send_replace(self.trouble.clone());
                 let mut held = std::mem::take(&mut self.held);
                 while !held.is_empty() {
                     let rest = held.split_off(held.len().min(GROUP));
                     self.serve(std::mem::replace(&mut held, rest));
                 }
             }
-            Err(error @ FileError::Locked { .. }) => self.wait(&error),
+            Err(error @ DatabaseError::Locked { .. }) => self.wait(&error),
             Err(error) => self.broken(&error),
         }
     }
 
-    fn opened(&mut self) -> Result<Connection, FileError> {
+    fn opened(&mut self) -> Result<Connection, DatabaseError> {
         if self.lock.is_none() {
             self.lock = Some(file::lock(&self.dir)?);
             self.pause = SHORTEST_PAUSE;
@@ -243,9 +252,10 @@ impl Writer {
     }
 
     /// Another process has it.
-    fn wait(&mut self, error: &FileError) {
+    fn wait(&mut self, error: &DatabaseError) {
         if !self.said && self.begun.elapsed() > SUCCESSION {
-            warn!("{error}; waiting for it, and what has a tag waits as well");
+            warn!("{error}, and what has a tag waits as well");
+            self.told.send_replace(error.to_string());
             self.said = true;
         }
         self.trouble.clear();
@@ -258,19 +268,21 @@ impl Writer {
     fn works(&mut self) {
         self.pause = SHORTEST_PAUSE;
         if !std::mem::take(&mut self.trouble).is_empty() {
+            self.told.send_replace(String::new());
             info!("the ledger in {} can be used again", self.dir.display());
         }
     }
 
     /// It cannot be used, or not as it is: it is opened anew after a pause.
-    fn broken(&mut self, error: &FileError) {
+    fn broken(&mut self, error: &DatabaseError) {
         self.db = None;
-        if let FileError::Damaged { reason, .. } = error {
+        if let DatabaseError::Damaged { reason, .. } = error {
             self.damage = Some(reason.clone());
         }
         let trouble = error.to_string();
         if self.trouble != trouble {
             warn!("{trouble}; what has a tag is not begun meanwhile");
+            self.told.send_replace(trouble.clone());
             self.trouble = trouble;
         }
         self.pause = self.pause.max(SHORTEST_PAUSE);
@@ -279,15 +291,21 @@ impl Writer {
         std::mem::take(&mut self.held).into_iter().for_each(|question| self.refuse(question));
     }
 
+    /// A file that could be opened may still be one that cannot be written: on a full disk.
+    fn prove(&mut self) {
+        let Some(db) = &mut self.db else { return };
+        match rows::prove(db) {
+            Ok(()) => self.works(),
+            Err(error) => self.broken(&file::trouble(&self.dir, "write", &error)),
+        }
+    }
+
     /// Forgets a few rows, and finds out when there will be more.
     fn forget_some(&mut self) {
         let Some(db) = &self.db else { return };
         match rows::forget(db, millis(SystemTime::now()), self.keep) {
-            Ok(next) => {
-                self.works();
-                self.forget = next.and_then(|next| Instant::now().checked_add(next));
-            }
-            Err(error) => self.broken(&FileError::of(&self.dir, "write", &error)),
+            Ok(next) => self.forget = next.and_then(|next| Instant::now().checked_add(next)),
+            Err(error) => self.broken(&file::trouble(&self.dir, "write", &error)),
         }
     }
 }

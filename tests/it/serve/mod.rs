@@ -6,6 +6,7 @@ mod limits;
 mod names;
 mod once;
 mod once_ends;
+mod once_full;
 mod parent;
 mod storm;
 mod tls;

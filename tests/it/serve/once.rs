@@ -222,16 +222,15 @@ fn a_worker_that_wants_them_is_told_the_tags() {
 #[test]
 fn while_nothing_can_be_written_down_nothing_with_a_tag_is_begun() {
     let place = Place::new(&[]);
-    fs::create_dir(place.path("spool")).expect("a directory");
-    fs::write(place.path("spool/far"), "in the way").expect("a file");
+    fs::create_dir_all(place.path("spool/far/executed.sqlite")).expect("a directory in the way");
     let table = "dedupe = true\n[[serve.far.handler]]\nexec = [\"sh\", \"HERE/handler\"]";
     let far = FarEnd::start_in(&place, Dialect::Line, table, &[("handler", HANDLER)]);
     let mut requester = greeted(&far.socket());
     let told = requester.ask(&tagged("a.1", "add 5"));
-    assert!(told.starts_with(&format!("{WORD} again cannot make the directory of the ledger ")), "{told}");
+    assert!(told.starts_with(&format!("{WORD} again cannot open the ledger ")), "{told}");
     assert_eq!(requester.ask("add 6"), "done 6");
     assert_eq!(calls(&place), [" add 6"]);
-    fs::remove_file(place.path("spool/far")).expect("it is there");
+    fs::remove_dir(place.path("spool/far/executed.sqlite")).expect("it is there");
     let told = wait_until("it can be written down again", || {
         Some(requester.ask(&tagged("a.1", "add 5"))).filter(|told| !told.contains(" again "))
     });
