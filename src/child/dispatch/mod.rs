@@ -9,8 +9,8 @@
 //! how far it was sent → [`Dispatch::received`] ends it with the host's reply. What else may end it: [`Dispatch::broke`],
 //! [`Dispatch::expire`], [`Dispatch::attempt_failed`]. The parts of this room follow that order: `requesters` join,
 //! `requests` and `runs` of those without a reply, `connections` open, `replies`, `breaks`, `expiry`; `deferred`,
-//! `early` and `once` are what the spool adds; `sessions`, `turned` and `parting` are of those whose commands bind a connection, and
-//! `voices` the protocol's versions.
+//! `storing`, `early` and `once` are what the spool adds; `sessions`, `turned` and `parting` are of those whose commands bind
+//! a connection, and `voices` the protocol's versions.
 
 mod breaks;
 mod connections;
@@ -25,6 +25,7 @@ mod requesters;
 mod requests;
 mod runs;
 mod sessions;
+mod storing;
 #[cfg(test)]
 mod tests;
 mod turned;
