@@ -10,14 +10,11 @@ use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::UnixStream;
 
-use super::grammar::address;
 use super::grammar::replies::Kind;
 use super::grammar::rows::{Told, read_change, read_row};
+use super::grammar::{ANSWER_MAX, address};
 use super::row::{Lease, Revision, Row};
 use crate::config::Address;
-
-/// Most bytes of an answer that is one line: all instances of a name.
-const ANSWER_MAX: u64 = 8 << 20;
 
 /// Where a name is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +40,7 @@ impl Lines {
     }
 
     async fn next(&mut self) -> io::Result<String> {
-        self.0.get_mut().set_limit(ANSWER_MAX);
+        self.0.get_mut().set_limit(ANSWER_MAX as u64);
         let mut line = String::new();
         self.0.read_line(&mut line).await?;
         match line.pop() {

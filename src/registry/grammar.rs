@@ -181,6 +181,11 @@ fn is_prefix(word: &str) -> bool {
     word.len() <= 63 && word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(is_of_name)
 }
 
+/// Whether a character changes the order in which others are shown.
+fn is_bidirectional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a word can be a name.
 #[must_use]
 pub fn is_name(word: &str) -> bool {
@@ -195,11 +200,18 @@ fn prefix(word: &str) -> Result<String, Malformed> {
     if is_prefix(word) { Ok(word.to_owned()) } else { Err(Malformed::word(word, "starts no name", NAME)) }
 }
 
+/// Most bytes of an answer that is one line: all instances of a name.
+pub(crate) const ANSWER_MAX: usize = 8 << 20;
+
 /// Reads an address as it stands in a row.
 ///
 /// # Errors
 /// It is none.
 pub fn address(word: &str) -> Result<Address, Malformed> {
+    // Whoever reads it must see where it ends, and what it is.
+    if let Some(odd) = word.chars().find(|c| c.is_whitespace() || c.is_control() || is_bidirectional(*c)) {
+        return Err(Malformed::word(word, &format!("has U+{:04X} in it", u32::from(odd)), ADDRESS));
+    }
     let plain = match word.strip_prefix("tcp:") {
         Some(plain) if !plain.starts_with("unix:") => plain,
         None if word.starts_with("unix:") => word,

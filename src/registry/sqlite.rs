@@ -154,8 +154,24 @@ impl Desk {
         }
     }
 
-    /// Reads an opened file, or, if that was done before, writes it anew.
+    /// Reads an opened file, or, if that was done before, writes it anew. One in which damage is found is moved aside.
     fn begin(&mut self, mut opened: Opened) -> Result<(), DatabaseError> {
+        if let Err(error) = self.take_over(&mut opened) {
+            let Opened { db, lock, .. } = opened;
+            // Closed before it is moved, and moved before another registry may have it.
+            drop(db);
+            file::put_aside_if_damaged(&self.file, &error);
+            drop(lock);
+            return Err(error);
+        }
+        if self.said.take().is_some() {
+            self.tell(News::Back);
+        }
+        (self.db, self.pause) = (Some(opened), SHORTEST_RETRY);
+        Ok(())
+    }
+
+    fn take_over(&mut self, opened: &mut Opened) -> Result<(), DatabaseError> {
         let at = |error| file::trouble(&self.file, "read", &error);
         match &self.known {
             Some(shadow) => tables::rewrite(&mut opened.db, shadow).map_err(at)?,
@@ -167,11 +183,7 @@ impl Desk {
                 self.tell(News::Table { rows, version, revision });
             }
         }
-        if self.said.take().is_some() {
-            self.tell(News::Back);
-        }
-        (self.db, self.pause) = (Some(opened), SHORTEST_RETRY);
-        Ok(())
+        opened.unwritable.take().map_or(Ok(()), Err)
     }
 
     fn trouble(&mut self, reason: &str) {

@@ -3,8 +3,10 @@
 //! Enters: bytes in any split. Leaves: lines, without their line feeds. Promised: no more is held than one line of
 //! [`LONGEST`] bytes and what came with it.
 
-/// Longest line in bytes: several times what a row may have.
-const LONGEST: usize = 64 * 1024;
+use crate::registry::grammar::ANSWER_MAX;
+
+/// Longest line in bytes.
+const LONGEST: usize = ANSWER_MAX;
 
 /// See the head of this file.
 #[derive(Debug, Default)]

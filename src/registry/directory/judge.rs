@@ -6,7 +6,7 @@
 //! - A row is changed by its owner, and by root.
 //! - A name belongs to those who have rows under it, its host included: nobody else (but root) adds an instance, as he
 //!   would get what is meant for them. When the last row has ended, the name is free again.
-//! - Rows of hosts are the parent's alone.
+//! - Rows of hosts are the parent's alone. Where there is one, the name belongs to its user, also if somebody had it before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,6 +100,7 @@ impl Directory {
         if instances.host().is_some_and(|host| host.row.address == wanted.address) {
             return Err(Refusal::Host { name: wanted.name.clone() });
         }
+        self.may_use(&wanted.name, uid)?;
         if let Some(first) = instances.all().next()
             && uid != ROOT
             && !instances.all().any(|entry| entry.row.owner == uid)
@@ -127,10 +128,20 @@ impl Directory {
     /// Why not.
     pub fn may_renew(&self, lease: &Lease, uid: u32, now: Instant) -> Result<Wish, Refusal> {
         let entry = self.may_change(lease, uid)?;
+        self.may_use(&entry.row.name, uid)?;
         if self.sweeper == Sweeper::Directory && entry.expires.is_some_and(|at| at <= now) {
             return Err(Refusal::NoLease { lease: lease.clone() });
         }
         Ok(Wish::Renew { row: Arc::clone(&entry.row), version: entry.version })
+    }
+
+    /// What has become a host's name is its user's: who had it before may not have more of it, nor renew what he has.
+    fn may_use(&self, name: &str, uid: u32) -> Result<(), Refusal> {
+        let host = self.names.get(name).and_then(|instances| instances.host()).map(|host| host.row.owner);
+        match host.filter(|owner| *owner != uid && uid != ROOT) {
+            Some(owner) => Err(Refusal::Taken { name: name.to_owned(), owner }),
+            None => Ok(()),
+        }
     }
 
     /// Whether `uid` may end this lease.

@@ -104,6 +104,19 @@ fn only_the_owner_and_root_change_a_row_or_add_to_a_name() {
 }
 
 #[test]
+fn what_has_become_a_hosts_name_is_its_users() {
+    let (mut directory, now) = (directory(), Instant::now());
+    let lease = register(&mut directory, "web", "tcp:a:1", MINE, now).unwrap();
+    directory.hosts(vec![host("web", "up")]);
+    let taken = Refusal::Taken { name: "web".to_owned(), owner: OTHER };
+    assert_eq!(register(&mut directory, "web", "tcp:b:1", MINE, now), Err(taken.clone()));
+    assert_eq!(register(&mut directory, "web", "tcp:a:1", MINE, now), Err(taken.clone()));
+    assert_eq!(directory.may_renew(&lease, MINE, now), Err(taken));
+    assert!(directory.may_unregister(&lease, MINE).is_ok());
+    assert!(register(&mut directory, "web", "tcp:c:1", OTHER, now).is_ok());
+}
+
+#[test]
 fn a_name_is_free_when_its_last_row_has_ended() {
     let (mut directory, now) = (directory(), Instant::now());
     let lease = register(&mut directory, "web", "tcp:a:1", MINE, now).unwrap();

@@ -45,6 +45,8 @@ pub(super) struct Opened {
     pub(super) lock: Flock<File>,
     /// All revisions of this life are above.
     pub(super) first: Revision,
+    /// Why it can be read, and not written; none if it can be.
+    pub(super) unwritable: Option<DatabaseError>,
 }
 
 /// What SQLite said.
@@ -56,7 +58,7 @@ pub(super) fn trouble(file: &Path, what: &'static str, error: &rusqlite::Error) 
 pub(super) fn open(file: &Path, now: SystemTime) -> Result<Opened, DatabaseError> {
     make_directory(directory_of(file)).map_err(|error| STORE.io(file, "make the directory of", &error))?;
     let lock = STORE.lock(file, &beside(file))?;
-    let (db, first) = match begin_life(file, now) {
+    let (db, first, unwritable) = match begin_life(file, now) {
         Err(error @ DatabaseError::Damaged { .. }) => {
             let kept = move_aside(file, now).map_err(|error| STORE.io(file, "move aside", &error))?;
             warn!("{error}; it is kept in {}, and a fresh one is made", kept.display());
@@ -64,7 +66,7 @@ pub(super) fn open(file: &Path, now: SystemTime) -> Result<Opened, DatabaseError
         }
         other => other,
     }?;
-    Ok(Opened { db, lock, first })
+    Ok(Opened { db, lock, first, unwritable })
 }
 
 /// The name of the lock.
@@ -74,16 +76,23 @@ fn beside(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// An open database, the first revision of this life, and why that could not be written down, if it could not.
+type Begun = (Connection, Revision, Option<DatabaseError>);
+
 /// Opens the file, and begins a life: at the clock in microseconds, but above what any earlier life can have given out.
-fn begin_life(file: &Path, now: SystemTime) -> Result<(Connection, Revision), DatabaseError> {
+fn begin_life(file: &Path, now: SystemTime) -> Result<Begun, DatabaseError> {
     let at = |error: rusqlite::Error| STORE.error(file, "open", &error);
     let db = STORE.open(file)?;
     let before: i64 = db.query_row("SELECT first FROM life WHERE one = 1", [], |row| row.get(0)).map_err(at)?;
     let clock = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
     let first = u64::try_from(clock).unwrap_or(0).max(before.unsigned_abs().saturating_add(LIFE));
     let kept = i64::try_from(first).unwrap_or(i64::MAX);
-    db.execute("UPDATE life SET first = ?1 WHERE one = 1", [kept]).map_err(at)?;
-    Ok((db, Revision(first)))
+    let written = db.execute("UPDATE life SET first = ?1 WHERE one = 1", [kept]).map_err(at);
+    match written {
+        Err(error @ DatabaseError::Damaged { .. }) => Err(error),
+        // On a full disk what was registered is known all the same.
+        written => Ok((db, Revision(first), written.err())),
+    }
 }
 
 /// Moves a file out of the way that was found damaged while it was in use.

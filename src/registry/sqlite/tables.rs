@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, Error, params};
+use tracing::warn;
 
 use super::super::row::{Lease, Row};
 use super::super::store::Stored;
@@ -28,7 +29,7 @@ pub(super) fn remove(db: &Connection, lease: &Lease) -> Result<(), Error> {
     db.prepare_cached("DELETE FROM leases WHERE lease = ?1")?.execute(params![lease.0]).map(drop)
 }
 
-/// All rows, and those of them that live.
+/// All rows, and those of them that live. One that is not what was written is left out, and said.
 pub(super) fn load(db: &Connection, now: i64) -> Result<(Shadow, Vec<Stored>), Error> {
     let mut statement =
         db.prepare("SELECT name, address, lease, ttl, owner, pairs, ends FROM leases ORDER BY rowid")?;
@@ -36,7 +37,17 @@ pub(super) fn load(db: &Connection, now: i64) -> Result<(Shadow, Vec<Stored>), E
     let (mut shadow, mut rows) = (Shadow::new(), Vec::new());
     let mut over = Vec::new();
     for each in all {
-        let (row, end): (Arc<Row>, i64) = each?;
+        let (row, end): (Arc<Row>, i64) = match each {
+            Err(
+                error @ (Error::FromSqlConversionFailure(..)
+                | Error::InvalidColumnType(..)
+                | Error::IntegralValueOutOfRange(..)),
+            ) => {
+                warn!("a row of the registry's store is damaged, and left out: {error}; its program registers again");
+                continue;
+            }
+            each => each?,
+        };
         match stored(Arc::clone(&row), end, now) {
             None => over.push(row.lease.clone()),
             Some(one) => {
@@ -45,7 +56,8 @@ pub(super) fn load(db: &Connection, now: i64) -> Result<(Shadow, Vec<Stored>), E
             }
         }
     }
-    over.iter().try_for_each(|lease| remove(db, lease))?;
+    // What cannot be removed now, on a full disk, is found to be over by the next life as well.
+    over.iter().try_for_each(|lease| remove(db, lease)).ok();
     Ok((shadow, rows))
 }
 

@@ -141,6 +141,47 @@ fn a_damaged_file_is_kept_beside_and_a_fresh_one_made() {
 }
 
 #[test]
+fn a_row_that_is_damaged_costs_no_other_row() {
+    for damage in ["pairs = '['", "owner = -5"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut life = Life::begin(&dir);
+        life.table();
+        let (good, bad) = (row("good", &[]), row("bad", &[]));
+        life.put(&good);
+        life.put(&bad);
+        life.store.close();
+        let db = Connection::open(path(&dir)).unwrap();
+        assert_eq!(db.execute(&format!("UPDATE leases SET {damage} WHERE name = 'bad'"), []).unwrap(), 1);
+        drop(db);
+        let mut life = Life::begin(&dir);
+        assert_eq!(rows(life.table().0), [good], "{damage}");
+        life.put(&bad);
+        life.store.close();
+        assert_eq!(Life::begin(&dir).table().0.len(), 2, "{damage}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_read_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&dir);
+    life.table();
+    let kept = row("kept", &[]);
+    life.put(&kept);
+    life.store.close();
+    let blocker = Connection::open(path(&dir)).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE; UPDATE life SET first = first").unwrap();
+    let mut life = Life::begin(&dir);
+    assert_eq!(rows(life.table().0), std::slice::from_ref(&kept));
+    assert!(matches!(life.news.blocking_recv(), Some(News::Away { .. })));
+    blocker.execute_batch("COMMIT").unwrap();
+    while !matches!(life.news.blocking_recv().unwrap(), News::Back) {}
+    life.put(&row("new", &[]));
+    life.store.close();
+    assert_eq!(Life::begin(&dir).table().0.len(), 2);
+}
+
+#[test]
 fn a_file_of_a_later_version_is_left_alone_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let mut life = Life::begin(&dir);
