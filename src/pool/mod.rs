@@ -20,4 +20,4 @@ pub use outgoing::Outgoing;
 pub use own::{Loss, Own};
 pub(crate) use reach::pause;
 pub use reach::{Reach, Standing};
-pub use slot::{Flight, HOLD, Piece, Slot};
+pub use slot::{Flight, HOLD, Piece, Slot, Unfit};

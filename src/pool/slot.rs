@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+
 use super::Outgoing;
 use crate::dialect::{Dialect, Expect, Fed, ReplyFramer, Voice};
 use crate::work::TransactionId;
@@ -26,7 +28,22 @@ const STRAINED_BY: usize = 64;
 /// … or has owed one for longer than this.
 const STRAINED_AFTER: Duration = Duration::from_millis(10);
 
-const EARLY: &str = "the host sent a reply before it had been sent the request";
+/// What is wrong with what the host has sent: its connection must be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unfit {
+    /// Nobody has asked for it.
+    #[error("the host sent a reply that nobody asked for")]
+    Unasked,
+    /// It cannot be the reply to a request that had not been sent.
+    #[error("the host sent a reply before it had been sent the request")]
+    Early,
+    /// It is no frame of the dialect.
+    #[error("the host sent something that is no reply: {0}")]
+    Malformed(&'static str),
+    /// It is one, and too large.
+    #[error("the host sent a reply larger than max_reply")]
+    TooLarge,
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -167,24 +184,22 @@ impl Slot {
     /// Finds out what the bytes that the host sent are for the first flight.
     ///
     /// # Errors
-    /// What is wrong with them, for people; the connection must then be closed.
+    /// What is wrong with them; the connection must then be closed.
     #[inline]
-    pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, String> {
-        let Some(&first) = self.flights.front() else {
-            return Err("the host sent a reply that nobody asked for".to_owned());
-        };
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Piece, Unfit> {
+        let Some(&first) = self.flights.front() else { return Err(Unfit::Unasked) };
         self.framer.expect(first.expect);
         let is_early = first.start + first.length as u64 > self.outgoing.position();
         if is_early && (self.never_sent(&first) || !self.framer.may_come_early(bytes)) {
-            return Err(EARLY.to_owned());
+            return Err(Unfit::Early);
         }
         match self.framer.feed(bytes) {
             Fed::Complete(length) if first.expect.is_run() && !self.framer.is_closing() => Ok(Piece::Part(length)),
-            Fed::Complete(_) if first.expect.is_run() && is_early => Err(EARLY.to_owned()),
+            Fed::Complete(_) if first.expect.is_run() && is_early => Err(Unfit::Early),
             Fed::Complete(length) => Ok(Piece::End(length)),
             Fed::Partial => Ok(Piece::Middle),
-            Fed::Malformed(what) => Err(format!("the host sent something that is no reply: {what}")),
-            Fed::TooLarge => Err("the host sent a reply larger than max_reply".to_owned()),
+            Fed::Malformed(what) => Err(Unfit::Malformed(what)),
+            Fed::TooLarge => Err(Unfit::TooLarge),
         }
     }
 }

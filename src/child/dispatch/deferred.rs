@@ -328,6 +328,19 @@ impl Dispatch {
         self.turn_spool(now);
     }
 
+    /// The reply to a replay cannot be had, now or ever: to the dead, or those behind it would wait for days.
+    pub(super) fn replay_without_end(&mut self, id: TransactionId, why: &str, now: Instant) {
+        let transaction = self.transactions.get(id);
+        let Some(Deferral::Replay(row)) = transaction.and_then(|transaction| transaction.deferral.as_deref()) else {
+            return;
+        };
+        let (row, requester) = (*row, transaction.and_then(|transaction| transaction.requester));
+        self.transactions.remove(id);
+        self.deadlines.remove(id.0);
+        requester.into_iter().for_each(|requester| self.landed(requester));
+        self.replayed(id, row, End::Rejected(Vec::new(), why.to_owned()), now);
+    }
+
     /// Replays behind one that failed, as far as they have not been sent: they must not overtake it.
     pub(super) fn take_back_replays(&mut self) {
         let Some(replayer) = self.spool.as_ref().map(|spool| spool.replayer) else { return };

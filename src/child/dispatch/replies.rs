@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Dispatch, Place};
 use crate::dialect::Expect;
-use crate::pool::{Flight, HOLD, Piece};
+use crate::pool::{Flight, HOLD, Piece, Unfit};
 use crate::requester::Standing;
 use crate::work::{ConnectionId, Deferral, Phase, RequesterId, TransactionId};
 
@@ -46,7 +46,8 @@ impl Dispatch {
         while !rest.is_empty() {
             let Some(slot) = self.slot(connection) else { return self.received_own(connection, rest, now) };
             slot.used = now;
-            match slot.read(rest)? {
+            let read = slot.read(rest);
+            match read.map_err(|unfit| self.cannot_be_read(connection, &unfit, now))? {
                 Piece::End(length) => {
                     let (piece, after) = rest.split_at(length);
                     self.end_of_reply(connection, piece, now);
@@ -64,6 +65,17 @@ impl Dispatch {
             }
         }
         Ok(())
+    }
+
+    /// What the host has sent cannot be read on: why the connection must be ended. That a reply is too large would be so
+    /// again at the next replay of its request.
+    #[cold]
+    fn cannot_be_read(&mut self, connection: ConnectionId, unfit: &Unfit, now: Instant) -> String {
+        let first = self.slot(connection).and_then(|slot| slot.flights.front()).map(|flight| flight.transaction);
+        if let (Unfit::TooLarge, Some(id)) = (unfit, first) {
+            self.replay_without_end(id, &unfit.to_string(), now);
+        }
+        unfit.to_string()
     }
 
     /// Whether a connection may be read: not while the only requester that it serves leaves a large reply unread.

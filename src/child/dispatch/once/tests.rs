@@ -11,11 +11,14 @@ use crate::work::{ConnectionId, RequesterId, Tagged, TransactionId};
 
 const WORD: &str = "0000000000000000000000000000f00d";
 
+/// Most bytes of a reply.
+const MAX_REPLY: usize = 1024;
+
 /// A host that remembers, with a deferred requester and a connection.
 fn stage() -> (Dispatch, RequesterId, ConnectionId, Instant) {
     let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: 1 };
     let mut host = HostSettings::with_defaults("host", address, Dialect::Line);
-    (host.connections, host.timeout) = (1, Duration::from_secs(1));
+    (host.connections, host.timeout, host.max_reply) = (1, Duration::from_secs(1), MAX_REPLY as u64);
     let (mut d, now) = (Dispatch::new(host, 1), Instant::now());
     d.open_spool(1, false, Duration::from_secs(60), Some(Once::new(Word::new(0xf00d), 0xa)));
     d.store_answered(StoreAnswer::Open(0), now);
@@ -171,4 +174,15 @@ fn what_waits_behind_a_first_try_that_is_put_off_is_stored_behind_it_and_not_sen
     assert_eq!(sent(&mut d, connection, now), "", "the second one would overtake the first");
     let tags = [stored(&mut d), stored(&mut d)].map(|stored| stored.unwrap().1.tag);
     assert_eq!(tags, ["a.1".into(), "a.2".into()]);
+}
+
+#[test]
+fn a_replay_whose_reply_is_too_large_goes_to_the_dead_as_it_would_be_so_each_time() {
+    let (mut d, connection, row, now) = replayed();
+    let large = "x".repeat(MAX_REPLY + 1);
+    let why = d.received(connection, large.as_bytes(), now, &mut |_, _| 0).unwrap_err();
+    assert_eq!(why, "the host sent a reply larger than max_reply");
+    d.broke(connection, &why, now);
+    d.expire(now + Duration::from_millis(100));
+    assert_eq!(store_turns(&mut d, &row, now), [Record::Dead(Vec::new(), why)]);
 }
