@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 use thiserror::Error;
 
 /// A file up to this size (bytes) is checked whole when it is opened: reading it takes a moment.
-const CHECKED_WHOLE: u64 = 64 << 20;
+pub(crate) const CHECKED_WHOLE: u64 = 64 << 20;
 
 /// What a file is.
 #[derive(Debug)]
@@ -162,7 +162,8 @@ impl Kind {
         DatabaseError::Io { title: self.title, file: file.to_owned(), what, reason: error.to_string() }
     }
 
-    fn damaged(&self, file: &Path, reason: String) -> DatabaseError {
+    /// What is in it is not what was written.
+    pub(crate) fn damaged(&self, file: &Path, reason: String) -> DatabaseError {
         DatabaseError::Damaged { title: self.title, file: file.to_owned(), reason }
     }
 }

@@ -8,11 +8,13 @@
 //! by a lock (`executed.lock`). A thread of its own writes ([`writer`]): commits are grouped without waiting, so that what
 //! arrived during the last commit is the next group.
 //!
-//! - [`mod@file`] — the lock, the format, and what is done with a file that is damaged
+//! - [`mod@file`] — what is in the file, and what is done with one that is damaged
+//! - [`mark`] — how far it had come, so that a loss is noticed
 //! - [`rows`] — the statements
 //! - [`writer`] — the thread
 
 mod file;
+mod mark;
 mod rows;
 #[cfg(test)]
 mod tests;

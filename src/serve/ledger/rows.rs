@@ -21,20 +21,48 @@ pub(super) enum Done {
 }
 
 /// Does all of `group` in one commit, and `before` it what could not be done earlier; says in `done` what was done for each
-/// question.
+/// question. Returns how many commits there were with this one.
 pub(super) fn commit(
     db: &mut Connection,
     before: &HashMap<String, Settled>,
     group: &[Question],
     now: i64,
     done: &mut Vec<Done>,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     before.iter().try_for_each(|(tag, settled)| settle(&work, tag, settled, now))?;
     for question in group {
         done.push(serve(&work, question, now)?);
     }
-    work.commit()
+    let count = count_one(&work)?;
+    work.commit().map(|()| count)
+}
+
+fn count_one(db: &Connection) -> Result<u64, Error> {
+    let mut statement = db.prepare_cached("UPDATE commits SET count = count + 1 WHERE one = 1 RETURNING count")?;
+    statement.query_row([], |row| row.get(0)).map(i64::unsigned_abs)
+}
+
+/// How many commits there were.
+pub(super) fn commits(db: &Connection) -> Result<u64, Error> {
+    db.query_row("SELECT count FROM commits WHERE one = 1", [], |row| row.get(0)).map(i64::unsigned_abs)
+}
+
+/// Counts on from there.
+pub(super) fn go_on(db: &mut Connection, commits: u64) -> Result<(), Error> {
+    db.execute("UPDATE commits SET count = ?1 WHERE one = 1", [i64::try_from(commits).unwrap_or(i64::MAX)]).map(drop)
+}
+
+/// How many rows are not what was written, as far as their checksums tell.
+pub(super) fn damaged(db: &Connection) -> Result<u64, Error> {
+    let mut all = db.prepare("SELECT print, begun, ended, reply, crc, tag FROM executed WHERE crc IS NOT NULL")?;
+    let mut rows = all.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let tag: String = row.get(5)?;
+        count += u64::from(known(&tag, row)? == Known::Damaged);
+    }
+    Ok(count)
 }
 
 fn serve(db: &Connection, question: &Question, now: i64) -> Result<Done, Error> {

@@ -241,6 +241,85 @@ fn an_answer_that_is_not_what_was_written_is_given_to_nobody() {
     }
 }
 
+/// What a log of this thread says while `act` runs.
+fn logged(act: impl FnOnce()) -> String {
+    use tracing_subscriber::fmt::MakeWriter;
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// What opening the ledger says.
+fn said_at_opening(dir: &TempDir) -> String {
+    logged(|| drop(file::open(&place(dir), SystemTime::now()).unwrap()))
+}
+
+/// A ledger that has been closed, with an answer in it.
+fn closed() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::begin(&dir);
+    for tag in ["a", "b"] {
+        life.claim(tag).unwrap();
+        life.end(tag, b"done\n");
+    }
+    life.close();
+    dir
+}
+
+#[test]
+fn what_is_missing_at_the_end_is_said_once() {
+    let dir = closed();
+    assert_eq!(said_at_opening(&dir), "", "nothing is wrong");
+    // As SQLite does it with a log whose end is damaged.
+    fs::write(database(&dir), b"").unwrap();
+    let said = said_at_opening(&dir);
+    assert!(said.contains("has lost the last 4 of its commits") && said.contains("a second time"), "{said}");
+    assert_eq!(said_at_opening(&dir), "", "it counts on from there");
+}
+
+#[test]
+fn a_tag_that_is_not_what_was_written_is_said_at_the_opening() {
+    let dir = closed();
+    Connection::open(database(&dir)).unwrap().execute("UPDATE executed SET tag = 'c' WHERE tag = 'a'", []).unwrap();
+    let said = said_at_opening(&dir);
+    assert!(said.contains("1 rows of the ledger") && said.contains("not what was written"), "{said}");
+}
+
+#[test]
+fn a_file_that_was_removed_while_it_was_used_is_noticed_before_anything_is_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::begin(&dir);
+    life.claim("a").unwrap();
+    fs::remove_file(database(&dir)).unwrap();
+    let refused = life.claim("b");
+    assert!(matches!(&refused, Err(why) if why.contains("removed, or replaced")), "{refused:?}");
+    life.wait_for("b", &Known::New);
+    assert_eq!(life.claim("b"), Ok(Known::New));
+    life.close();
+    assert!(matches!(Life::begin(&dir).claim("b"), Ok(Known::Begun { .. })), "it was written to the new file");
+}
+
 #[test]
 fn a_file_of_format_1_is_taken_over() {
     let dir = tempfile::tempdir().unwrap();

@@ -19,15 +19,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
-use rusqlite::Connection;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::leftovers;
-use super::file;
+use super::file::{self, Opened};
+use super::mark;
 use super::rows::{self, Done};
 use super::{Known, Question, Settled};
 use crate::database::DatabaseError;
+
+/// How often the mark is written, at most.
+const MARK: Duration = Duration::from_secs(1);
 
 /// Questions of one commit.
 const GROUP: usize = 256;
@@ -54,7 +57,9 @@ pub(super) struct Writer {
     keep: Duration,
     /// Once it is held it is held until the end.
     lock: Option<Flock<File>>,
-    db: Option<Connection>,
+    db: Option<Opened>,
+    /// How many commits the mark tells of, and when it was written.
+    marked: (u64, Instant),
     /// Ends that are not on the disk, by their tags.
     unwritten: HashMap<String, Settled>,
     /// Claims that wait for the lock.
@@ -83,6 +88,7 @@ impl Writer {
             keep,
             lock: None,
             db: None,
+            marked: (0, now),
             unwritten: HashMap::new(),
             held: Vec::new(),
             trouble: String::new(),
@@ -118,8 +124,15 @@ impl Writer {
         match &self.db {
             None => Some(self.retry),
             Some(_) if !self.unwritten.is_empty() => Some(Instant::now()),
+            Some(opened) if opened.commits > self.marked.0 => {
+                Some(self.forget.map_or(self.mark_due(), |forget| forget.min(self.mark_due())))
+            }
             Some(_) => self.forget,
         }
+    }
+
+    fn mark_due(&self) -> Instant {
+        self.marked.1 + MARK
     }
 
     fn look_after(&mut self) {
@@ -135,6 +148,24 @@ impl Writer {
         if self.forget.is_some_and(|at| at <= Instant::now()) {
             self.forget_some();
         }
+        if self.mark_due() <= Instant::now() {
+            self.mark();
+        }
+    }
+
+    /// Notes how far the ledger has come, if it has come further.
+    fn mark(&mut self) {
+        let Some(commits) = self.db.as_ref().map(|opened| opened.commits).filter(|commits| *commits > self.marked.0)
+        else {
+            return;
+        };
+        match mark::write(&self.dir, commits) {
+            Ok(()) => self.marked = (commits, Instant::now()),
+            Err(error) => {
+                debug!("the mark of the ledger in {} cannot be written: {error}", self.dir.display());
+                self.marked.1 = Instant::now();
+            }
+        }
     }
 
     /// What is not on the disk is tried once more.
@@ -145,6 +176,7 @@ impl Writer {
         if self.db.is_some() && !self.unwritten.is_empty() {
             self.write(Vec::new());
         }
+        self.mark();
         // Closed before the lock is free.
         self.db = None;
     }
@@ -165,10 +197,15 @@ impl Writer {
 
     /// Does all of a group in one commit, and answers; before it, what could not be written earlier.
     fn write(&mut self, group: Vec<Question>) {
-        let Some(db) = &mut self.db else { return };
+        let Some(opened) = &mut self.db else { return };
+        if !opened.is_in_place(&self.dir) {
+            self.broken(&file::removed(&self.dir));
+            return group.into_iter().for_each(|question| self.refuse(question));
+        }
         let (now, mut done) = (millis(SystemTime::now()), Vec::with_capacity(group.len()));
-        match rows::commit(db, &self.unwritten, &group, now, &mut done) {
-            Ok(()) => {
+        match rows::commit(&mut opened.db, &self.unwritten, &group, now, &mut done) {
+            Ok(commits) => {
+                opened.commits = commits;
                 self.unwritten.clear();
                 self.works();
                 self.forget = self.forget.or_else(|| Instant::now().checked_add(self.keep));
@@ -220,8 +257,9 @@ impl Writer {
 
     fn open(&mut self) {
         match self.opened() {
-            Ok(db) => {
-                (self.db, self.forget) = (Some(db), Some(Instant::now()));
+            Ok(opened) => {
+                self.marked = (opened.commits, Instant::now());
+                (self.db, self.forget) = (Some(opened), Some(Instant::now()));
                 self.told.send_replace(self.trouble.clone());
                 let mut held = std::mem::take(&mut self.held);
                 while !held.is_empty() {
@@ -234,7 +272,7 @@ impl Writer {
         }
     }
 
-    fn opened(&mut self) -> Result<Connection, DatabaseError> {
+    fn opened(&mut self) -> Result<Opened, DatabaseError> {
         if self.lock.is_none() {
             self.lock = Some(file::lock(&self.dir)?);
             self.pause = SHORTEST_PAUSE;
@@ -293,8 +331,8 @@ impl Writer {
 
     /// A file that could be opened may still be one that cannot be written: on a full disk.
     fn prove(&mut self) {
-        let Some(db) = &mut self.db else { return };
-        match rows::prove(db) {
+        let Some(opened) = &mut self.db else { return };
+        match rows::prove(&mut opened.db) {
             Ok(()) => self.works(),
             Err(error) => self.broken(&file::trouble(&self.dir, "write", &error)),
         }
@@ -302,8 +340,8 @@ impl Writer {
 
     /// Forgets a few rows, and finds out when there will be more.
     fn forget_some(&mut self) {
-        let Some(db) = &self.db else { return };
-        match rows::forget(db, millis(SystemTime::now()), self.keep) {
+        let Some(opened) = &self.db else { return };
+        match rows::forget(&opened.db, millis(SystemTime::now()), self.keep) {
             Ok(next) => self.forget = next.and_then(|next| Instant::now().checked_add(next)),
             Err(error) => self.broken(&file::trouble(&self.dir, "write", &error)),
         }
