@@ -45,10 +45,10 @@ enum Trouble {
     #[error("the daemon was asked to restart, and has not got to it yet{because}; `tieline status` tells when it has")]
     NotEnded { because: String },
     #[error(
-        "generation {generation} serves, but {replacing} of {hosts} hosts have not got their new child yet, and the \
-        old one serves on: {waiting}"
+        "generation {generation} serves, but {replacing} of {count} hosts and services have not got their new child yet, \
+         and the old one serves on: {waiting}"
     )]
-    NotReplaced { generation: u64, hosts: usize, replacing: usize, waiting: String },
+    NotReplaced { generation: u64, count: usize, replacing: usize, waiting: String },
 }
 
 impl Trouble {
@@ -69,13 +69,25 @@ struct Seen {
     version: String,
     generation: u64,
     restart: RestartStatus,
-    hosts: Vec<HostSeen>,
+    hosts: Vec<ChildSeen>,
+    #[serde(default)]
+    services: Vec<ChildSeen>,
 }
 
+/// Of a host or a service.
 #[derive(Debug, Deserialize)]
-struct HostSeen {
+struct ChildSeen {
     pid: Option<i32>,
     generation: u64,
+}
+
+fn summed_up(what: &str, count: usize, new: usize) -> String {
+    match (count, new) {
+        (1, 0) => format!("1 {what}, with the child it had"),
+        (1, _) => format!("1 {what}, with a new child"),
+        (count, 0) => format!("{count} {what}s, none of them with a new child"),
+        (count, new) => format!("{count} {what}s, {new} of them with a new child"),
+    }
 }
 
 impl Seen {
@@ -89,15 +101,15 @@ impl Seen {
     }
 
     fn summary(&self) -> String {
-        let Self { version, generation, hosts, .. } = self;
-        let new = hosts.iter().filter(|host| host.pid.is_some() && host.generation == *generation).count();
-        let hosts = match (hosts.len(), new) {
-            (1, 0) => "1 host, with the child it had".to_owned(),
-            (1, _) => "1 host, with a new child".to_owned(),
-            (count, 0) => format!("{count} hosts, none of them with a new child"),
-            (count, new) => format!("{count} hosts, {new} of them with a new child"),
+        let Self { version, generation, hosts, services, .. } = self;
+        let is_new = |child: &&ChildSeen| child.pid.is_some() && child.generation == *generation;
+        let hosts = summed_up("host", hosts.len(), hosts.iter().filter(is_new).count());
+        let services = match services.iter().filter(is_new).count() {
+            // Mostly the registry alone, of which nobody has thought.
+            0 => String::new(),
+            new => format!("; {}", summed_up("service", services.len(), new)),
         };
-        format!("generation {generation} serves: {hosts} (tieline {version})\n")
+        format!("generation {generation} serves: {hosts}{services} (tieline {version})\n")
     }
 
     fn failed(self) -> Trouble {
@@ -110,7 +122,8 @@ impl Seen {
 
     fn not_replaced(self) -> Trouble {
         let RestartStatus { replacing, waiting, .. } = self.restart;
-        Trouble::NotReplaced { generation: self.generation, hosts: self.hosts.len(), replacing, waiting }
+        let count = self.hosts.len() + self.services.len();
+        Trouble::NotReplaced { generation: self.generation, count, replacing, waiting }
     }
 }
 
@@ -239,6 +252,10 @@ mod tests {
         assert_eq!(said(&[new]), "generation 7 serves: 1 host, with a new child (tieline 0.2.0)\n");
         assert_eq!(said(&[old]), "generation 7 serves: 1 host, with the child it had (tieline 0.2.0)\n");
         assert_eq!(said(&[]), "generation 7 serves: 0 hosts, none of them with a new child (tieline 0.2.0)\n");
+        let mut served = seen(&json!({}), &[old]);
+        served.services = seen(&json!({}), &[new, old, none]).hosts;
+        let services = "1 host, with the child it had; 3 services, 1 of them with a new child";
+        assert_eq!(served.summary(), format!("generation 7 serves: {services} (tieline 0.2.0)\n"));
     }
 
     #[test]
@@ -258,8 +275,8 @@ mod tests {
         assert_eq!(trouble.exit_code(), exit::TEMPFAIL);
         assert_eq!(
             trouble.to_string(),
-            "generation 7 serves, but 1 of 2 hosts have not got their new child yet, and the old one serves on: far: exit \
-             code 1; the next one starts in 3.2 s"
+            "generation 7 serves, but 1 of 2 hosts and services have not got their new child yet, and the old one serves on: \
+             far: exit code 1; the next one starts in 3.2 s"
         );
     }
 }

@@ -72,12 +72,12 @@ pub(super) enum Keeper {
 
 impl Listening {
     /// Listens at a place where nobody does yet.
-    fn open(Wanted { place, name, .. }: &Wanted, rights: Rights) -> Result<Self, ListenError> {
+    fn open(place: &Place, name: &str, rights: Rights) -> Result<Self, ListenError> {
         let (fd, file) = match place {
             Place::Unix(path) => listen_unix(path, rights).map(|(fd, file)| (fd, Some(file)))?,
             Place::Tcp(address) => (listen_tcp(*address)?, None),
         };
-        let (place, name) = (place.clone(), name.clone());
+        let (place, name) = (place.clone(), name.to_owned());
         Ok(Self { place, name, fd, file, rights: Some(rights), keeper: Keeper::Nobody })
     }
 
@@ -154,7 +154,7 @@ impl Inherited {
     /// The one for `wanted`, with these rights; a new one, if there is none.
     pub(super) fn take_or_open(&mut self, wanted: &Wanted, rights: Rights) -> Result<Listening, ListenError> {
         let found = self.0.iter().position(|each| each.place == wanted.place && each.is_in_place());
-        let Some(at) = found else { return Listening::open(wanted, rights) };
+        let Some(at) = found else { return Listening::open(&wanted.place, &wanted.name, rights) };
         self.0[at].set_rights(rights)?;
         Ok(self.0.swap_remove(at))
     }
@@ -190,6 +190,21 @@ impl HostSockets {
             tracing::info!(host = role.title(), "listening on {place}{what}");
         }
         Ok(Self { all, any_new })
+    }
+
+    /// Listens again where a socket's file is gone: nobody could come there any more. What cannot be had stays as it is.
+    pub(super) fn mend(&mut self, role: &Role, manager: &Manager) {
+        let is_lost = |listening: &&mut Listening| !listening.is_in_place() && listening.keeper != Keeper::Unit;
+        for lost in self.all.iter_mut().filter(is_lost) {
+            match Listening::open(&lost.place, &lost.name, rights(role)) {
+                Ok(mut found) => {
+                    tracing::warn!(host = role.title(), "the socket {} was gone; listening there again", lost.place);
+                    found.keep(manager);
+                    std::mem::replace(lost, found).forget(manager);
+                }
+                Err(error) => tracing::error!(host = role.title(), "a socket is gone: {error}"),
+            }
+        }
     }
 
     /// Whether a child that was started before has to be replaced for want of one of them.

@@ -23,7 +23,7 @@ use crate::config::serve::HandlerSettings;
 pub(super) struct Desk {
     pub(super) handler: HandlerSettings,
     gate: RefCell<Gate>,
-    waiting: RefCell<HashMap<u64, oneshot::Sender<Admission>>>,
+    waiting: RefCell<HashMap<u64, oneshot::Sender<Result<Admission, Failure>>>>,
     workers: RefCell<HashMap<u64, UnboundedSender<Job>>>,
     /// The last ticket, and the last worker.
     last: Cell<u64>,
@@ -65,10 +65,7 @@ impl Desk {
         match asked {
             Asked::Given(given) => Ok(self.admission(given)),
             Asked::Full => Err(self.full()),
-            Asked::Hopeless(pause) => {
-                let why = format!("{}; next attempt in {}", self.trouble.borrow(), Time(pause));
-                Err(Failure::NotBegun(why))
-            }
+            Asked::Hopeless(pause) => Err(self.hopeless(pause)),
             Asked::Waits => self.wait(ticket, deadline).await,
         }
     }
@@ -81,11 +78,15 @@ impl Desk {
         match tokio::time::timeout_at(deadline.into(), admitted).await {
             Ok(Ok(admission)) => {
                 waits.ticket = None;
-                Ok(admission)
+                admission
             }
             Ok(Err(_)) => Err(Failure::Busy("this service is stopping".to_owned())),
             Err(_) => Err(Failure::Busy(format!("no process was free within {}", Time(self.handler.limits.timeout)))),
         }
+    }
+
+    fn hopeless(&self, pause: Duration) -> Failure {
+        Failure::NotBegun(format!("{}; next attempt in {}", self.trouble.borrow(), Time(pause)))
     }
 
     fn full(&self) -> Failure {
@@ -104,15 +105,22 @@ impl Desk {
         }
     }
 
-    /// Admits whoever can be.
+    /// Admits whoever can be; tells all who wait if nobody will be soon.
     fn admit_next(self: &Rc<Self>) {
+        let hopeless = self.gate.borrow().hopeless(Instant::now());
+        if let Some(pause) = hopeless {
+            for (ticket, waits) in std::mem::take(&mut *self.waiting.borrow_mut()) {
+                self.gate.borrow_mut().give_up(ticket);
+                drop(waits.send(Err(self.hopeless(pause))));
+            }
+        }
         loop {
             let next = self.gate.borrow_mut().next(Instant::now());
             let Some((ticket, given)) = next else { break };
             let waiting = self.waiting.borrow_mut().remove(&ticket);
             let admission = self.admission(given);
             // Who is gone drops it, and the next one is admitted from there.
-            drop(waiting.map(|admit| admit.send(admission)));
+            drop(waiting.map(|admit| admit.send(Ok(admission))));
         }
         self.bell.notify_one();
     }

@@ -2,7 +2,8 @@
 //!
 //! Enters: a listener, inherited or to be opened. Leaves: a session for each accepted socket. Promised: who is too many is
 //! told so and closed; without a descriptor left accepting pauses; a listener that has died, or whose file is gone, is
-//! opened again with a growing pause, where it is ours to open; when the far end retires nobody is accepted any more.
+//! opened again with a growing pause, where it is ours to open; the place of somebody who listens is not taken; when the
+//! far end retires nobody is accepted any more.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,7 +22,7 @@ use super::tls::Certified;
 use super::wire::Failure;
 use crate::config::serve::{Listen, ServeSettings};
 use crate::pool::pause;
-use crate::system::listen::{ListenError, SocketFile, listen_tcp, listen_unix};
+use crate::system::listen::{ListenError, SocketFile, listen_tcp, listen_unix_alone};
 
 /// How long accepting pauses after an error, which is nearly always a lack of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Door {
     listener: Listener,
-    /// The file of one that was opened here.
+    /// The file of a socket, which goes with it if it was opened here.
     file: Option<SocketFile>,
 }
 
@@ -54,7 +55,7 @@ impl Door {
     pub fn open(settings: &ServeSettings) -> Result<Self, ListenError> {
         let (listener, file) = match &settings.listen {
             Listen::Unix(path) => {
-                let (listener, file) = listen_unix(path, settings.rights)?;
+                let (listener, file) = listen_unix_alone(path, settings.rights)?;
                 (listener, Some(file))
             }
             Listen::Tcp(address) => (listen_tcp(*address)?, None),
@@ -70,19 +71,18 @@ impl Door {
     /// # Errors
     /// Those of the event loop.
     pub fn adopt(listener: OwnedFd, listen: &Listen) -> io::Result<Self> {
-        let listener = match listen {
-            Listen::Unix(_) => {
+        Ok(match listen {
+            Listen::Unix(path) => {
                 let listener = std::os::unix::net::UnixListener::from(listener);
                 listener.set_nonblocking(true)?;
-                Listener::Unix(UnixListener::from_std(listener)?)
+                Self { listener: Listener::Unix(UnixListener::from_std(listener)?), file: SocketFile::of_another(path) }
             }
             Listen::Tcp(_) => {
                 let listener = std::net::TcpListener::from(listener);
                 listener.set_nonblocking(true)?;
-                Listener::Tcp(TcpListener::from_std(listener)?)
+                Self { listener: Listener::Tcp(TcpListener::from_std(listener)?), file: None }
             }
-        };
-        Ok(Self { listener, file: None })
+        })
     }
 
     /// Accepts until the far end retires, or this listener is of no use any more; says why.
@@ -119,6 +119,8 @@ impl Door {
                 // A reply must not wait for the next one. The socket works without, only slower.
                 stream.set_nodelay(true).ok();
                 match far.settings().has_tls() {
+                    // Who is too many is closed: only behind a handshake could it be told why.
+                    true if far.handshakes.get() >= far.settings().requesters => debug!("too many TLS handshakes"),
                     true => drop(spawn_local(shake_hands(Rc::clone(far), Rc::clone(certified), stream))),
                     false => admit(far, stream),
                 }
@@ -152,8 +154,13 @@ async fn shake_hands(far: Rc<Far>, certified: Rc<Certified>, stream: TcpStream) 
         Ok(acceptor) => acceptor,
         Err(why) => return error!("nobody can be served: {why}"),
     };
-    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    far.handshakes.set(far.handshakes.get() + 1);
+    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    far.handshakes.set(far.handshakes.get() - 1);
+    match shaken {
         Ok(Ok(stream)) => admit(&far, stream),
+        // It has said nothing, or not all: a port scan, or somebody who has thought better of it.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => debug!("a TLS handshake was left: {error}"),
         Ok(Err(error)) => info!("a requester failed in the TLS handshake: {error}"),
         Err(_) => debug!("a requester did not finish the TLS handshake"),
     }

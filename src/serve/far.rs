@@ -53,6 +53,8 @@ pub struct Far {
     pub(super) once: Option<Once>,
     pub(super) tally: RefCell<Tally>,
     requesters: watch::Sender<u32>,
+    /// Those whose TLS handshake is under way, who are no requesters yet.
+    pub(super) handshakes: Cell<u32>,
     pub(super) under_way: Cell<u64>,
 }
 
@@ -73,7 +75,21 @@ impl Far {
         }
         let (stage, tally) = (watch::Sender::new(Stage::Serving), RefCell::default());
         let (succeeded, requesters, under_way) = (Cell::new(false), watch::Sender::new(0), Cell::new(0));
-        Rc::new(Self { settings, choice, desks, openers, reaper, stage, succeeded, once, tally, requesters, under_way })
+        let handshakes = Cell::default();
+        Rc::new(Self {
+            settings,
+            choice,
+            desks,
+            openers,
+            reaper,
+            stage,
+            succeeded,
+            once,
+            tally,
+            requesters,
+            handshakes,
+            under_way,
+        })
     }
 
     /// What it goes by.

@@ -29,7 +29,7 @@ pub(super) async fn run(far: Rc<Far>, desk: Rc<Desk>, place: Place, opener: Rc<O
     let began = Instant::now();
     let opened = tokio::select! {
         opened = opener.open() => opened.map_err(|error| format!("cannot connect to {error}")),
-        () = at(Some(first.deadline)) => Err("no connection in time".to_owned()),
+        () = at(Some(first.deadline)) => Err("cannot connect: it takes longer than a request may".to_owned()),
     };
     match opened {
         Ok(opened) => Connection::new(far, desk, opened.stream).serve_all(first).await,

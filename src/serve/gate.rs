@@ -182,8 +182,9 @@ impl Gate {
         Some(Given::Start)
     }
 
-    /// For how long nothing will be started, if there is nothing that could answer meanwhile.
-    fn hopeless(&self, now: Instant) -> Option<Duration> {
+    /// For how long nothing will be started, if there is nothing that could answer meanwhile. Nobody is to wait for that.
+    #[must_use]
+    pub fn hopeless(&self, now: Instant) -> Option<Duration> {
         let pause = self.not_before?.checked_duration_since(now).filter(|pause| !pause.is_zero())?;
         (self.failures >= HOPELESS && self.taken == 0).then_some(pause)
     }

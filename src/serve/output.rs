@@ -38,10 +38,19 @@ impl Exit {
     pub fn failure(self, why: String) -> Failure {
         match self {
             Self::Status(_) => Failure::Handler(why),
+            // Its own end as well: it would crash at the same request again.
+            Self::Signal(number) if is_crash(number) => Failure::Handler(why),
             // Nobody here sends a signal to a process whose request is not answered.
             Self::Signal(_) | Self::Unknown => Failure::InDoubt(why),
         }
     }
+}
+
+/// Whether a process gets this signal for what it does itself, see signal(7).
+fn is_crash(number: i32) -> bool {
+    use nix::sys::signal::Signal as S;
+    let crashes = [S::SIGSEGV, S::SIGBUS, S::SIGFPE, S::SIGILL, S::SIGABRT, S::SIGTRAP, S::SIGSYS];
+    S::try_from(number).is_ok_and(|signal| crashes.contains(&signal))
 }
 
 /// More was written than a reply may have.
@@ -68,7 +77,14 @@ impl Output {
     /// # Errors
     /// When it is too much.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Flood> {
-        if (self.bytes.len() + bytes.len()) as u64 > self.max {
+        let (before, length) = (self.bytes.len(), self.bytes.len() + bytes.len());
+        // What the frame adds to what was written.
+        let framing = match self.dialect {
+            Dialect::Len32 => 4,
+            Dialect::Line => usize::from(bytes.last().or(self.bytes.last()) != Some(&b'\n')),
+            Dialect::Resp | Dialect::Memcache => 0,
+        };
+        if (length + framing) as u64 > self.max && length > before {
             return Err(Flood);
         }
         self.bytes.extend_from_slice(bytes);
@@ -141,12 +157,25 @@ mod tests {
     fn who_was_killed_may_have_done_its_work_and_who_has_failed_has_said_so() {
         let fate = |exit| Output::new(Dialect::Line, 9).reply(exit).unwrap_err().fate();
         assert_eq!([Exit::Status(0), Exit::Status(3)].map(fate), [Fate::Ended; 2]);
-        assert_eq!([Exit::Signal(9), Exit::Unknown].map(fate), [Fate::InDoubt; 2]);
+        assert_eq!([Exit::Signal(9), Exit::Signal(15), Exit::Unknown].map(fate), [Fate::InDoubt; 3]);
+        assert_eq!([Exit::Signal(11), Exit::Signal(6)].map(fate), [Fate::Ended; 2], "it has crashed by itself");
     }
 
     #[test]
     fn what_exceeds_a_reply_is_not_kept() {
-        let mut output = Output::new(Dialect::Line, 3);
+        let mut output = Output::new(Dialect::Resp, 3);
         assert_eq!([output.push(b"ab"), output.push(b"cd"), output.push(b"c")], [Ok(()), Err(Flood), Ok(())]);
+    }
+
+    #[test]
+    fn the_frame_counts_as_well() {
+        for (dialect, most) in [(Dialect::Line, &b"abcdef"[..]), (Dialect::Line, b"abcdef\n"), (Dialect::Len32, b"abc")]
+        {
+            let push = |max| Output::new(dialect, max).push(most);
+            assert_eq!((push(7), push(6)), (Ok(()), Err(Flood)), "{dialect:?} {most:?}");
+            let mut output = Output::new(dialect, 7);
+            output.push(most).unwrap();
+            assert_eq!(output.reply(Exit::Status(0)).unwrap().len(), 7);
+        }
     }
 }

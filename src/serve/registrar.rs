@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts to reach it.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// How often, and at what intervals, it is looked whether a successor has taken a registration over.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Why there is no registration.
 #[derive(Debug, thiserror::Error)]
 enum Unregistered {
@@ -42,8 +46,7 @@ pub(super) async fn keep(far: Rc<Far>, socket: PathBuf) {
                 (failures, told) = (0, String::new());
                 info!("registered as {} at {address}", far.settings().name);
                 match registered.renew(&far).await {
-                    // The name at this address is the successor's now.
-                    Ok(()) if far.is_succeeded() => return,
+                    Ok(()) if far.is_succeeded() => return registered.leave().await,
                     Ok(()) => return registered.end().await,
                     Err(why) => why.to_string(),
                 }
@@ -112,6 +115,19 @@ impl Registered {
                 }),
             }
         }
+    }
+
+    /// Leaves the name to a successor: one at the same address takes the registration over, and nobody finds the name
+    /// without an instance meanwhile. Else it is taken back.
+    async fn leave(mut self) {
+        let command = format!("RENEW {}", self.lease);
+        for _ in 0..LOOKS {
+            if self.ask(&command).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.end().await;
     }
 
     /// Takes the registration back, so that nobody is sent here in vain.

@@ -108,8 +108,12 @@ async fn next(far: &Far, intake: &mut Intake, stream: &mut impl Socket) -> Resul
         }
         let deadline = began.map(|began| began + far.patience());
         tokio::select! {
-            count = stream.read_buf(intake.room()) => if !matches!(count, Ok(1..)) {
-                return Ok(None);
+            count = stream.read_buf(intake.room()) => match count {
+                Ok(1..) => {}
+                Ok(0) if intake.has_begun() => {
+                    return Err(Failure::Refused("the request ended before it was complete".to_owned()));
+                }
+                Ok(0) | Err(_) => return Ok(None),
             },
             () = at(deadline) => return Err(Failure::Refused("the request did not come to its end in time".to_owned())),
             () = far.reached(Stage::Retiring) => return Ok(None),

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use nix::unistd::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -110,6 +110,13 @@ impl SocketFile {
         Self { path: path.to_owned(), id: found.into(), stays: false }
     }
 
+    /// The socket that is at `path` now, which somebody else has made; none if there is none.
+    #[must_use]
+    pub fn of_another(path: &Path) -> Option<Self> {
+        let found = fs::symlink_metadata(path).ok()?;
+        Some(Self { path: path.to_owned(), id: SocketId::from(&found), stays: true })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -186,6 +193,29 @@ pub fn listen_unix(path: &Path, rights: Rights) -> Result<(OwnedFd, SocketFile),
         fs::remove_file(&temporary).ok();
     }
     made
+}
+
+/// As [`listen_unix`], but not in place of a socket at which somebody listens.
+///
+/// # Errors
+/// Also when somebody does.
+pub fn listen_unix_alone(path: &Path, rights: Rights) -> Result<(OwnedFd, SocketFile), ListenError> {
+    if is_listened_at(path) {
+        let (path, source) = (path.to_owned(), Errno::EADDRINUSE.into());
+        let remedy = "another process listens there; stop that one first, or choose another path";
+        return Err(ListenError::Unix { path, what: "listen", source, remedy });
+    }
+    listen_unix(path, rights)
+}
+
+/// Whether somebody listens at the socket `path`. Waits for nobody: whose backlog is full is somebody.
+fn is_listened_at(path: &Path) -> bool {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (Ok(address), Ok(fd)) = (UnixAddr::new(path), socket(AddressFamily::Unix, SockType::Stream, flags, None))
+    else {
+        return false;
+    };
+    matches!(connect(fd.as_raw_fd(), &address), Ok(()) | Err(Errno::EAGAIN))
 }
 
 type Step = (&'static str, io::Error);

@@ -65,9 +65,12 @@ impl Parent {
         self.apply(host, event);
     }
 
-    fn start_child(&self, host: HostId) -> io::Result<Child> {
+    fn start_child(&mut self, host: HostId) -> io::Result<Child> {
         let gone = || io::Error::other("the host is gone");
         let plan = self.table.get(host).ok_or_else(gone)?.plan.clone();
+        if let Some(sockets) = self.hands.get_mut(host.0).and_then(|hands| hands.sockets.as_mut()) {
+            sockets.mend(&plan.role, &self.manager);
+        }
         let sockets = self.hands.get(host.0).and_then(|hands| hands.sockets.as_ref()).ok_or_else(gone)?;
         let hands = self.hands.get(host.0).map(|hands| hands.children.as_slice()).unwrap_or_default();
         let inlets: Vec<_> = hands.iter().map(Child::inlet).collect();

@@ -1,11 +1,12 @@
 //! What requests are answered: by good handlers, and by bad ones.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use tieline::dialect::Dialect;
 
 use super::FarEnd;
-use crate::common::{ChaosHost, Requester, encode_command};
+use crate::common::{ChaosHost, Requester, encode_command, free_port};
 
 /// A handler for the first word, or the default.
 fn handler(word: &str, action: &str) -> String {
@@ -148,5 +149,36 @@ fn a_forwarder_keeps_its_connections_and_says_when_there_is_none() {
     assert!(gone.starts_with("error handler: "), "{gone}");
     let gone = requesters[0].ask("<9004>");
     assert!(gone.starts_with("error handler: cannot connect to "), "{gone}");
+    far.stop();
+}
+
+#[test]
+fn a_request_that_is_not_whole_at_its_end_is_refused() {
+    for (dialect, half, told) in [
+        (Dialect::Line, &b"half a li"[..], "error refused: the request ended before it was complete"),
+        (Dialect::Len32, b"\0\0\0\x09half", "error refused: the request ended before it was complete"),
+    ] {
+        let far = FarEnd::start(dialect, &handler("", "echo = true"), &[]);
+        let mut requester = far.requester();
+        requester.stream.write_all(half).expect("it can be written");
+        requester.half_close();
+        assert_eq!(requester.reply(), told);
+        assert_eq!(requester.next_reply().expect("it can be read"), None);
+        far.stop();
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_service_that_cannot_be_reached() {
+    let table = handler("", &format!("forward = \"127.0.0.1:{}\"\nprocesses = 3\ntimeout = \"60s\"", free_port()));
+    let far = FarEnd::start(Dialect::Line, &table, &[]);
+    let mut requesters: Vec<_> = (0..40).map(|_| far.requester()).collect();
+    let began = Instant::now();
+    requesters.iter_mut().for_each(|requester| requester.send("x"));
+    for requester in &mut requesters {
+        let told = requester.reply();
+        assert!(told.starts_with("error handler: cannot connect"), "{told}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(30), "long before their time is over: {:?}", began.elapsed());
     far.stop();
 }

@@ -101,3 +101,14 @@ fn maintenance_runs_on_time_and_never_twice_at_once() {
     assert!(children.len() <= 2, "{children:?}");
     far.stop();
 }
+
+#[test]
+fn the_socket_of_one_that_runs_is_not_taken() {
+    let far = FarEnd::start(Dialect::Line, "[[serve.far.handler]]\necho = true", &[]);
+    let second = far.place().tieline(&["serve", "far"]);
+    assert_eq!(second.status.code(), Some(69), "{}", far.place().log());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
+    assert!(said.contains("another process listens there"), "{said}");
+    assert_eq!(far.ask("x"), "x");
+    far.stop();
+}

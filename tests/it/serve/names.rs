@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use tieline::dialect::Dialect;
 
 use super::FarEnd;
-use crate::common::{Daemon, Place, Requester, wait_until};
+use crate::common::{Daemon, Place, Process, Requester, free_port, wait_until};
 
 const TABLE: &str = "ttl = \"1s\"\n[[serve.far.handler]]\necho = true";
 
@@ -85,5 +85,34 @@ fn a_registry_that_is_away_keeps_nobody_from_serving_and_is_told_when_it_is_back
     far.signal(Signal::SIGKILL);
     wait_for(&place, "error unknown");
     drop(far);
+    daemon.stop();
+}
+
+#[test]
+fn an_address_that_is_served_no_more_is_not_handed_out_after_a_restart() {
+    let place = Place::new(&[]);
+    let toml = |port: u16| {
+        format!(
+            "[daemon]\nrun_dir = \"run\"\nspool_dir = \"spool\"\nhosts_tab = \"hosts.tab\"\n\
+             [serve.far]\nlisten = \"tcp:127.0.0.1:{port}\"\ndialect = \"line\"\nttl = \"1h\"\n[[serve.far.handler]]\necho = true\n"
+        )
+    };
+    let (first, second) = (free_port(), free_port());
+    place.replace("tieline.toml", &toml(first));
+    let daemon = place.start();
+    wait_for(&place, &format!("ok tcp:127.0.0.1:{first}"));
+    place.replace("tieline.toml", &toml(second));
+    daemon.restart();
+    let alone = format!("ok tcp:127.0.0.1:{second}");
+    wait_until("the new address alone is known", || told(&place, "RESOLVE far").filter(|answer| *answer == alone));
+    // At the same address nobody finds the name without an instance meanwhile.
+    place.replace("tieline.toml", &toml(second).replace("echo = true", "exec = [\"cat\"]"));
+    let before = daemon.live_status()["services"].clone();
+    daemon.restart();
+    wait_until("the child before has gone", || {
+        assert_eq!(told(&place, "RESOLVE far").as_ref(), Some(&alone));
+        let old = before.as_array()?.iter().find(|each| each["name"] == "far")?["pid"].as_i64()?;
+        (!Process(old as i32).is_alive()).then_some(())
+    });
     daemon.stop();
 }

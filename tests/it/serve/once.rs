@@ -17,6 +17,7 @@ echo \"$TIELINE_TRANSACTION $word $rest\" >> calls
 while [ -e wait ]; do sleep 0.02; done
 case $word in
   fail) exit 3 ;;
+  crash) kill -SEGV $$ ;;
   late) sleep 1000 ;;
   *) echo \"done $rest\" ;;
 esac
@@ -235,5 +236,16 @@ fn while_nothing_can_be_written_down_nothing_with_a_tag_is_begun() {
         Some(requester.ask(&tagged("a.1", "add 5"))).filter(|told| !told.contains(" again "))
     });
     assert_eq!(told, "done 5");
+    far.stop();
+}
+
+#[test]
+fn a_handler_that_crashes_has_answered_with_that() {
+    let far = far("", "in_doubt = \"again\"");
+    let mut requester = greeted(&far.socket());
+    for _ in 0..2 {
+        assert_eq!(requester.ask(&tagged("a.1", "crash")), "error handler: ended by SIGSEGV");
+    }
+    assert_eq!(calls(far.place()), ["a.1 crash "], "it would crash each time, and those behind it would wait");
     far.stop();
 }

@@ -61,3 +61,17 @@ fn a_restart_with_other_settings_loses_no_request() {
     daemon.stop();
     assert_eq!(place.processes(), []);
 }
+
+#[test]
+fn a_socket_whose_file_is_gone_is_listened_at_again() {
+    let (place, mut daemon) = started(TABLE);
+    let (mut before, child) = (requester(&place), child(&mut daemon));
+    std::fs::remove_file(place.path("far.sock")).expect("it is there");
+    let mut after = wait_until("somebody listens there again", || {
+        Requester::try_connect(&place.path("far.sock"), Dialect::Line).ok()
+    });
+    assert_eq!(after.ask("hello"), "hello");
+    assert_ne!(self::child(&mut daemon), child);
+    assert_eq!(before.next_reply().expect("it can be read"), None, "who is owed nothing is closed");
+    daemon.stop();
+}

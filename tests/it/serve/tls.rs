@@ -1,5 +1,8 @@
 //! Both ends of a line: a far end behind TLS, and hosts of this same program that connect to it.
 
+use std::io::Read;
+use std::net::TcpStream;
+
 use tieline::dialect::Dialect;
 
 use crate::common::{Ca, Place, free_port, wait_until};
@@ -37,5 +40,30 @@ fn a_host_reaches_a_far_end_over_tls_and_who_shows_no_certificate_reaches_nobody
                 None
             })
     });
+    daemon.stop();
+}
+
+#[test]
+fn who_does_not_finish_a_handshake_takes_nobodys_place_and_is_one_of_few() {
+    const MOST: usize = 3;
+    let port = free_port();
+    let settings = format!(
+        "[serve.far]\nlisten = \"tcp:127.0.0.1:{port}\"\ncert = \"far.crt\"\nkey = \"far.key\"\nrequesters = {MOST}
+         [[serve.far.handler]]\necho = true"
+    );
+    let place = Place::with_settings(&[&format!("far localhost:{port} line tls ca=test.ca connections=1")], &settings);
+    Ca::new(&place.path("."), "test").sign("far", &["localhost"], 2099);
+    let daemon = place.start();
+    let silent: Vec<_> = (0..MOST * 3).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("a listener")).collect();
+    let is_closed = |stream: &TcpStream| {
+        stream.set_nonblocking(true).expect("it can be set");
+        matches!((&*stream).read(&mut [0]), Ok(0))
+    };
+    wait_until("those that are too many are closed", || {
+        (silent.iter().filter(|stream| is_closed(stream)).count() >= MOST * 2).then_some(())
+    });
+    drop(silent);
+    let mut requester = daemon.requester("far", Dialect::Line);
+    assert_eq!(requester.ask("hello"), "hello");
     daemon.stop();
 }
