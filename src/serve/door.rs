@@ -121,7 +121,10 @@ impl Door {
                 match far.settings().has_tls() {
                     // Who is too many is closed: only behind a handshake could it be told why.
                     true if far.handshakes.get() >= far.settings().requesters => debug!("too many TLS handshakes"),
-                    true => drop(spawn_local(shake_hands(Rc::clone(far), Rc::clone(certified), stream))),
+                    true => {
+                        far.handshakes.set(far.handshakes.get() + 1);
+                        drop(spawn_local(admit_over_tls(Rc::clone(far), Rc::clone(certified), stream)));
+                    }
                     false => admit(far, stream),
                 }
             }
@@ -149,21 +152,24 @@ async fn send_away(far: Rc<Far>, mut stream: impl Socket) {
     session::turn_away(&far, &mut stream, &many).await;
 }
 
-async fn shake_hands(far: Rc<Far>, certified: Rc<Certified>, stream: TcpStream) {
-    let acceptor = match certified.acceptor(far.settings()) {
-        Ok(acceptor) => acceptor,
-        Err(why) => return error!("nobody can be served: {why}"),
-    };
-    far.handshakes.set(far.handshakes.get() + 1);
-    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+async fn admit_over_tls(far: Rc<Far>, certified: Rc<Certified>, stream: TcpStream) {
+    let shaken = shake_hands(&far, &certified, stream).await;
     far.handshakes.set(far.handshakes.get() - 1);
-    match shaken {
-        Ok(Ok(stream)) => admit(&far, stream),
+    if let Some(stream) = shaken {
+        admit(&far, stream);
+    }
+}
+
+async fn shake_hands(far: &Far, certified: &Certified, stream: TcpStream) -> Option<impl Socket + 'static> {
+    let acceptor = certified.acceptor(far.settings()).inspect_err(|why| error!("nobody can be served: {why}")).ok()?;
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
         // It has said nothing, or not all: a port scan, or somebody who has thought better of it.
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => debug!("a TLS handshake was left: {error}"),
         Ok(Err(error)) => info!("a requester failed in the TLS handshake: {error}"),
         Err(_) => debug!("a requester did not finish the TLS handshake"),
     }
+    None
 }
 
 /// Accepts until the far end retires. A door that was opened here is opened again when it has died.

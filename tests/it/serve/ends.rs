@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tieline::dialect::Dialect;
 
-use super::FarEnd;
+use super::{FarEnd, spawn};
 use crate::common::{Process, wait_until};
 
 #[test]
@@ -105,10 +105,10 @@ fn maintenance_runs_on_time_and_never_twice_at_once() {
 #[test]
 fn the_socket_of_one_that_runs_is_not_taken() {
     let far = FarEnd::start(Dialect::Line, "[[serve.far.handler]]\necho = true", &[]);
-    let second = far.place().tieline(&["serve", "far"]);
-    assert_eq!(second.status.code(), Some(69), "{}", far.place().log());
-    let said = String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
-    assert!(said.contains("another process listens there"), "{said}");
+    let mut second = spawn(far.place());
+    let status = wait_until("the second one ends", || second.try_wait().expect("it can be waited for"));
+    assert_eq!(status.code(), Some(69), "{}", far.place().log());
+    assert!(far.place().log().contains("another process listens there"), "{}", far.place().log());
     assert_eq!(far.ask("x"), "x");
     far.stop();
 }
