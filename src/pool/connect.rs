@@ -29,7 +29,7 @@ async fn attempt(worker: &Rc<Worker>) {
     let was = worker.look(|dispatch| dispatch.reach().standing());
     match worker.opener().open().await {
         Ok(opened) => {
-            if was != Standing::Up {
+            if was != Standing::Up || leads_elsewhere(worker, &opened) {
                 info!("connected to {}", place(worker, &opened));
             }
             connection::start(worker, opened);
@@ -48,6 +48,12 @@ async fn attempt(worker: &Rc<Worker>) {
             warn!("cannot connect to {error}; {consequence}; next attempt in {} ms", next.as_millis());
         }
     }
+}
+
+/// Whether a connection leads to an instance of the host's name to which no other does.
+fn leads_elsewhere(worker: &Worker, opened: &Opened) -> bool {
+    let named = worker.opener().named().zip(opened.instance.as_ref());
+    named.is_some_and(|(named, instance)| named.is_new(instance))
 }
 
 /// Where a connection leads, for people.

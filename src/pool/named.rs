@@ -73,6 +73,11 @@ impl Named {
         asked.map_err(late)?.map_err(|error| super::open::plain(&error))
     }
 
+    /// Whether no connection leads to this instance yet.
+    pub(super) fn is_new(&self, instance: &Address) -> bool {
+        !self.led.borrow().values().any(|led| led == instance)
+    }
+
     /// A connection is open, and leads to this instance.
     pub(super) fn leads(&self, connection: ConnectionId, instance: Option<Address>) {
         match instance {

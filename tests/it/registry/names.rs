@@ -110,5 +110,7 @@ fn a_connection_to_an_instance_that_has_left_ends_and_work_goes_to_the_other_one
     }
     assert!(requester.ask("<2>").contains("<2>"));
     assert_eq!((old.received().get(&2), new.received().get(&2)), (None, Some(&1)));
+    let told = format!("connected to @far at {}", new.address());
+    assert_eq!(daemon.host_status("far")["last_log"], told, "it is said where it leads now");
     daemon.stop();
 }
