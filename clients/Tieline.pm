@@ -16,7 +16,8 @@
 # `patience` seconds, then the request is `lost`. A request that overruns its deadline takes its connection along, and makes
 # those behind it `unknown`. It dies only where nothing was asked: of a name that leads nowhere, of what is no request.
 #
-# A registration is kept by a child process, which ends it when the value goes out of scope, or this process ends.
+# A registration is kept by a child process, which ends it when the value goes out of scope, or this process ends. Processes
+# that are forked meanwhile have no part in it.
 #
 # Dialects: `line` (a request is a line without its LF), `len32` (a body), `resp` (a list of words in an array; the body of a
 # reply is its bytes). Commands of Redis that change their connection (MULTI, SELECT, SUBSCRIBE, ...) are for a library of
@@ -215,20 +216,35 @@ sub register {
     pipe my $end, my $held or die "no pipe: $!\n";
     defined(my $child = fork) or die "no child: $!\n";
     if (!$child) {
-        close $held;
-        eval { _keep($run_dir, "@words", $ttl, $lease, $end) };
+        eval { _let_go($end); _keep($run_dir, "@words", $ttl, $lease, $end, $owner) };
         POSIX::_exit(0);
     }
     close $end;
-    return bless { held => $held, child => $child, owner => $$ }, 'Tieline::Registration';
+    close $open;
+    sysread $gone, my $nothing, 1;    # ends when the child has closed what it got from this program
+    return bless { held => $held, child => $child, owner => $owner }, 'Tieline::Registration';
+}
+
+# Closes what the program has open, but for one handle: its listeners and connections, the pipes to the keepers of other
+# registrations. They would be open as long as the keeper lives. Its standard streams lead nowhere.
+sub _let_go {
+    my ($but) = @_;
+    my @open = map { m{(\d+)\z} } glob '/proc/self/fd/*';
+    @open = 3 .. 1023 if !@open;
+    POSIX::close($_) for grep { $_ > 2 && $_ != fileno $but } @open;
+    my $nowhere = POSIX::open('/dev/null', POSIX::O_RDWR()) // return;
+    POSIX::dup2($nowhere, $_) for grep { $_ != fileno $but } 0 .. 2;    # a daemon may have closed them before
+    POSIX::close($nowhere) if $nowhere > 2;
+    return;
 }
 
 # Renews until the other end of the pipe is closed: by the program, or by its end.
 sub _keep {
-    my ($run_dir, $command, $ttl, $lease, $end) = @_;
+    my ($run_dir, $command, $ttl, $lease, $end, $owner) = @_;
+    delete @SIG{qw(__DIE__ __WARN__)};
     $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);    # the program's affair
     my $pause = $ttl / 3;
-    until (IO::Select->new($end)->can_read($pause * (0.8 + rand 0.2))) {
+    until (IO::Select->new($end)->can_read($pause * (0.8 + rand 0.2)) || getppid != $owner) {
         $pause = $ttl / 3;
         next if eval { _say($run_dir, "RENEW $lease"); 1 };
         my $again = $@->{kind} eq 'unknown' ? eval { _say($run_dir, $command) } : undef;
@@ -242,9 +258,11 @@ package Tieline::Registration;
 
 # Ends the lease, and waits until that is done.
 sub unregister {
+    pipe my $gone, my $open or die "no pipe: $!\n";
+    my $owner = $$;
     my ($self) = @_;
     my $held = delete $self->{held} or return;
-    close $held;
+    return if $$ != $self->{owner};    # a child's copy
     local ($?, $!);
     waitpid $self->{child}, 0;
     return;
@@ -252,7 +270,7 @@ sub unregister {
 
 sub DESTROY {
     my ($self) = @_;
-    $self->unregister if $$ == $self->{owner};
+    $self->unregister;
     return;
 }
 
@@ -276,6 +294,9 @@ sub new {
 sub submit {
     my ($self, $request) = @_;
     my $frame = Tieline::_framed($self->{dialect}, $request);
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $held, '.';               # its end alone would not show while another child has a copy
+    close $held;
     my $asked = { frame => $frame, written => 0, due => Tieline::_now() + $self->{deadline} };
     push @{ $self->{waiting} }, $asked;
     $self->{not_before} = min($self->{not_before}, $self->{failed_at} + 0.02);    # perhaps it is back

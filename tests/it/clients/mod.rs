@@ -1,9 +1,16 @@
 //! The clients of every language, and the library's both faces, do what `tests/clients/expectations.txt` says; and they
 //! register names.
+//!
+//! What the table cannot say:
+//!
+//! - `faces` — of the library
+//! - `keepers` — of the processes that keep names for Perl
 
 mod command;
 mod driver;
 mod faces;
+mod keepers;
+mod program;
 mod registering;
 mod stage;
 mod table;
