@@ -4,14 +4,18 @@
 //! What the table cannot say:
 //!
 //! - `faces` — of the library
+//! - `opening`, `replies` — of the files for Python and Perl: where they begin; replies that are large, or none
 //! - `keepers` — of the processes that keep names for Perl
 
 mod command;
 mod driver;
 mod faces;
+mod instance;
 mod keepers;
+mod opening;
 mod program;
 mod registering;
+mod replies;
 mod stage;
 mod table;
 
