@@ -6,6 +6,7 @@
 //! - `faces` — of the library
 //! - `opening`, `replies` — of the files for Python and Perl: where they begin; replies that are large, or none
 //! - `keepers` — of the processes that keep names for Perl
+//! - `shells` — of the functions for shells
 
 mod command;
 mod driver;
@@ -16,6 +17,7 @@ mod opening;
 mod program;
 mod registering;
 mod replies;
+mod shells;
 mod stage;
 mod table;
 
