@@ -16,11 +16,13 @@
 # `patience` seconds, then the request is `lost`. A request that overruns its deadline takes its connection along, and makes
 # those behind it `unknown`. It dies only where nothing was asked: of a name that leads nowhere, of what is no request.
 #
-# A registration is kept by a child process, which ends it when the value goes out of scope, or this process ends.
+# A registration is kept by a child process, which ends it when the value goes out of scope, or this process ends. Processes
+# that are forked meanwhile have no part in it.
 #
 # Dialects: `line` (a request is a line without its LF), `len32` (a body), `resp` (a list of words in an array; the body of a
-# reply is its bytes). Commands of Redis that change their connection (MULTI, SELECT, SUBSCRIBE, ...) are for a library of
-# Redis' own at the same socket.
+# reply is its bytes). A reply that is none of its dialect makes its request `unknown`; so do the streamed forms of RESP3, which
+# no Redis sends. Commands of Redis that change their connection (MULTI, SELECT, SUBSCRIBE, ...) are for a library of Redis' own
+# at the same socket.
 package Tieline;
 
 use strict;
@@ -49,7 +51,8 @@ sub open {
         deadline => $options{deadline} // 40,
         pending  => [],
     }, $class;
-    $self->{dialect} = $options{dialect} // _dialect($self->{run_dir}, $name);
+    my $dialect = $self->{dialect} = $options{dialect} // _dialect($self->{run_dir}, $name);
+    die "$name speaks $dialect: this file speaks only line, len32, resp\n" if $dialect !~ /\A(?:line|len32|resp)\z/;
     my $patience = $options{patience} // 5;
     $self->{lanes} = [map { Tieline::Lane->new($self, $_, $patience) } 0, 1];
     return $self;
@@ -111,37 +114,63 @@ sub _tell {
     return _settle($asked, 'reply', body => $body);
 }
 
-# How many bytes the reply at the head has; nothing if it is not whole.
+# Where a lane is in the reply that comes: the next value of resp; up to where no LF was found; values owed to what is open.
+sub _begun { return { at => 0, seen => 0, owed => [1] } }
+
+# How many bytes the reply at the head has; nothing if it is not whole. When more comes it goes on where it was: nothing is read
+# twice, however large a reply is and in however many pieces it comes. Dies if it is none.
 sub _length {
-    my ($dialect, $held) = @_;
+    my ($dialect, $held, $is) = @_;
+    return _resp($held, $is) if $dialect eq 'resp';
     if ($dialect eq 'line') {
-        my $end = index $$held, "\n";
+        my $end = index $$held, "\n", $is->{seen};
+        $is->{seen} = length $$held;
         return $end < 0 ? undef : $end + 1;
     }
-    if ($dialect eq 'len32') {
-        return undef if length $$held < 4;
-        my $length = 4 + unpack 'N', $$held;
-        return length $$held < $length ? undef : $length;
-    }
-    return _resp($held, 0);
+    return undef if length $$held < 4;
+    my $length = 4 + unpack 'N', $$held;
+    return length $$held < $length ? undef : $length;
 }
 
-# Where the value at $at ends; nothing if it is not whole.
+# The line of a value; the group is there if more belongs to it: so many bytes, or values.
+my $HEAD = qr/\A(?:
+    [-+][^\r\n]* | [:(][-+]?[0-9]+ | ,[-+]?(?:(?i:inf|nan)|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?) | [#][tf] | _ | [\$*]-1
+    | [\$!=*~>%|](0|[1-9][0-9]{0,9})
+)\r\n\z/x;
+
 sub _resp {
-    my ($held, $at) = @_;
-    my $end = index $$held, "\r\n", $at;
-    return undef if $end < 0;
-    my ($kind, $line) = (substr($$held, $at, 1), substr $$held, $at + 1, $end - $at - 1);
-    $at = $end + 2;
-    return $at if $kind =~ /[-+:,(#_]/ || $line =~ /\A-1\z/;
-    die "the daemon sent no reply\n" if $kind !~ /[\$=!*~>%|]/ || $line !~ /\A\d+\z/;
-    if ($kind =~ /[\$=!]/) {
-        return length($$held) < $at + $line + 2 ? undef : $at + $line + 2;
-    }
-    my $count = $kind =~ /[%|]/ ? 2 * $line : $line;
-    $count++ if $kind eq '|';    # attributes of what comes
-    while ($count--) {
-        $at = _resp($held, $at) // return undef;
+    my ($held, $is) = @_;
+    my ($at, $owed, $none) = ($is->{at}, $is->{owed}, 'what came is no reply of resp');
+    while (@$owed) {
+        my $end = 1 + index $$held, "\n", max($at, $is->{seen});
+        if (!$end) {
+            ($is->{at}, $is->{seen}) = ($at, length $$held);
+            return undef if $at == $is->{seen} || index('+-:(,#_$!=*~>%|', substr $$held, $at, 1) >= 0;
+        }
+        my $line = substr $$held, $at, $end ? $end - $at : 32;
+        $line =~ $HEAD or die $none . ': ' . ($line =~ s/[^ -~].*//sr) . "\n";
+        my ($kind, $count) = (substr($line, 0, 1), $1);
+        if (defined $count && $kind =~ /[\$!=]/) {
+            $end += $count + 2;
+            if (length $$held < $end) {
+                $is->{at} = $at;
+                return undef;
+            }
+            my $is_whole = substr($$held, $end - 2, 2) eq "\r\n" && ($kind ne '=' || $count >= 4);
+            die "$none: a string is not as long as it says\n" if !$is_whole;
+        }
+        $at = $end;
+        if ($kind eq '|') {    # attributes of what comes: so many values more before it
+            $owed->[-1] += 2 * $count;
+            next;
+        }
+        $owed->[-1]--;
+        if (defined $count && $kind =~ /[*~>%]/) {
+            die "$none: a push message, and nothing was subscribed to\n" if $kind eq '>' && @$owed == 1;
+            push @$owed, $kind eq '%' ? 2 * $count : $count;
+            die "$none: it is nested deeper than 128\n" if @$owed > 1 + 128;
+        }
+        pop @$owed while @$owed && !$owed->[-1];
     }
     return $at;
 }
@@ -197,6 +226,7 @@ sub _places {
 sub _dialect {
     my ($run_dir, $name) = @_;
     my @rows = eval { _say($run_dir, "LIST $name", 1) };
+    die "name the dialect of $name: $@->{text}\n" if $@;
     for my $row (grep { $_->[0] eq $name } @rows) {
         for my $word (@$row) { return $1 if $word =~ /\Adialect=(.*)/ }
     }
@@ -213,22 +243,40 @@ sub register {
     die "there is a blank in what is to be registered\n" if grep { /\s/ } @words;
     my $lease = eval { _say($run_dir, "@words") } // die "$@->{text}\n";
     pipe my $end, my $held or die "no pipe: $!\n";
+    pipe my $gone, my $open or die "no pipe: $!\n";
+    my $owner = $$;
     defined(my $child = fork) or die "no child: $!\n";
     if (!$child) {
-        close $held;
-        eval { _keep($run_dir, "@words", $ttl, $lease, $end) };
+        eval { _let_go($end); _keep($run_dir, "@words", $ttl, $lease, $end, $owner) };
         POSIX::_exit(0);
     }
     close $end;
-    return bless { held => $held, child => $child, owner => $$ }, 'Tieline::Registration';
+    close $open;
+    sysread $gone, my $nothing, 1;    # ends when the child has closed what it got from this program
+    return bless { held => $held, child => $child, owner => $owner }, 'Tieline::Registration';
 }
 
-# Renews until the other end of the pipe is closed: by the program, or by its end.
+# Closes what the program has open, but for one handle: its listeners and connections, the pipes to the keepers of other
+# registrations. They would be open as long as the keeper lives. Its standard streams lead nowhere.
+sub _let_go {
+    my ($but) = @_;
+    my @open = map { m{(\d+)\z} } glob '/proc/self/fd/*';
+    @open = 3 .. 1023 if !@open;
+    POSIX::close($_) for grep { $_ > 2 && $_ != fileno $but } @open;
+    my $nowhere = POSIX::open('/dev/null', POSIX::O_RDWR()) // return;
+    POSIX::dup2($nowhere, $_) for grep { $_ != fileno $but } 0 .. 2;    # a daemon may have closed them before
+    POSIX::close($nowhere) if $nowhere > 2;
+    return;
+}
+
+# Renews until there is a byte in the pipe, or it is closed; or the program is gone: the pipe does not show that while another
+# process that it forked lives.
 sub _keep {
-    my ($run_dir, $command, $ttl, $lease, $end) = @_;
+    my ($run_dir, $command, $ttl, $lease, $end, $owner) = @_;
+    delete @SIG{qw(__DIE__ __WARN__)};
     $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);    # the program's affair
     my $pause = $ttl / 3;
-    until (IO::Select->new($end)->can_read($pause * (0.8 + rand 0.2))) {
+    until (IO::Select->new($end)->can_read($pause * (0.8 + rand 0.2)) || getppid != $owner) {
         $pause = $ttl / 3;
         next if eval { _say($run_dir, "RENEW $lease"); 1 };
         my $again = $@->{kind} eq 'unknown' ? eval { _say($run_dir, $command) } : undef;
@@ -244,15 +292,18 @@ package Tieline::Registration;
 sub unregister {
     my ($self) = @_;
     my $held = delete $self->{held} or return;
-    close $held;
+    return if $$ != $self->{owner};    # a child's copy
     local ($?, $!);
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $held, '.';               # its end alone would not show while another child has a copy
+    close $held;
     waitpid $self->{child}, 0;
     return;
 }
 
 sub DESTROY {
     my ($self) = @_;
-    $self->unregister if $$ == $self->{owner};
+    $self->unregister;
     return;
 }
 
@@ -269,7 +320,7 @@ sub new {
         dialect => $client->{dialect}, name => $client->{name}, run_dir => $client->{run_dir},
         deferred => $deferred, patience => $patience, deadline => $client->{deadline},
         sent => [], waiting => [],    # wholly written; the first of those that wait may be in part
-        held => '', places => [], failures => 0, failed_at => 0, not_before => 0, opened => 0,
+        held => '', is => Tieline::_begun(), places => [], failures => 0, failed_at => 0, not_before => 0, opened => 0,
     }, $class;
 }
 
@@ -397,8 +448,10 @@ sub read {
         return $self->end(defined $count ? 'the daemon closed the connection' : "the connection broke ($!)");
     }
     while ($self->{socket} && length $self->{held}) {
-        my $length = eval { [Tieline::_length($self->{dialect}, \$self->{held})] } or return $self->end($@);
+        my $length = eval { [Tieline::_length($self->{dialect}, \$self->{held}, $self->{is})] };
+        return $self->end($@ =~ s/\n\z//r) if !$length;
         return if !defined $length->[0];
+        $self->{is} = Tieline::_begun();
         $self->take(substr $self->{held}, 0, $length->[0], '');
     }
     return;
@@ -426,7 +479,7 @@ sub end {
     my ($self, $reason, $kind) = @_;
     my $socket = delete $self->{socket} or return;
     close $socket;
-    $self->{held} = '';
+    ($self->{held}, $self->{is}) = ('', Tieline::_begun());
     my @over = splice @{ $self->{sent} };
     push @over, shift @{ $self->{waiting} } if @{ $self->{waiting} } && $self->{waiting}[0]{written};
     Tieline::_settle($_, $kind // 'unknown', detail => $reason) for @over;

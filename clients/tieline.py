@@ -12,7 +12,7 @@
         ...                                         # unknown, failed: it may have been executed
 
     outcome = ledger.request_deferred("book 13 EUR")    # reply, or delayed: on disk under outcome.id
-    with tieline.register("ledger", "tcp:10.0.0.7:7000", ttl=30):
+    with tieline.register("ledger", "tcp:10.0.0.7:7000", ttl=30, dialect="line"):
         serve()                                     # the lease is renewed meanwhile, and ended then
 
 What it promises: each request has one outcome, within its deadline. Replies go to their requests. What may have been sent
@@ -21,11 +21,13 @@ is never sent again: it is "unknown". What was not is sent on the next connectio
 those behind it "unknown". Not for several threads at once.
 
 Dialects: "line" (a request is a line without its LF), "len32" (a body), "resp" (a list of words; `outcome.value` is the reply
-as Python values, `outcome.body` its bytes). Commands of Redis that change their connection (MULTI, SELECT, SUBSCRIBE, …) are
+as Python values, `outcome.body` its bytes). A reply that is none of its dialect makes its request "unknown"; so do the streamed
+forms of RESP3, which no Redis sends. Commands of Redis that change their connection (MULTI, SELECT, SUBSCRIBE, …) are
 for a library of Redis' own at the same socket.
 """
 
 import collections
+import math
 import os
 import random
 import re
@@ -35,6 +37,7 @@ import struct
 import threading
 import time
 
+DIALECTS = ("line", "len32", "resp")
 KINDS = ("lost", "timeout", "unknown", "busy", "refused", "failed")
 
 
@@ -48,7 +51,7 @@ class Outcome(collections.namedtuple("Outcome", "kind body id detail")):
     @property
     def value(self):
         """A reply of `resp` as Python values; an error of the host's is a ReplyError among them."""
-        return _resp(self.body, 0)[0]
+        return _value(self.body, 0)[0]
 
 
 class Error(Exception):
@@ -73,6 +76,8 @@ class Client:
     def __init__(self, name, dialect=None, run_dir=None, deadline=40.0, patience=5.0):
         self.name, self.run_dir = _checked(name), run_dir or _run_dir()
         self.dialect = dialect or _dialect(self.run_dir, name)
+        if self.dialect not in DIALECTS:
+            raise Error("%s speaks %s: this file speaks only %s" % (name, self.dialect, ", ".join(DIALECTS)))
         self.deadline = deadline
         self._lanes = [_Lane(self, deferred, patience) for deferred in (False, True)]
         self._pending = collections.deque()
@@ -111,7 +116,8 @@ class _Lane:
 
     def __init__(self, client, deferred, patience):
         self.client, self.deferred, self.patience = client, deferred, patience
-        self.socket, self.opened, self.proven, self.held, self.places = None, 0.0, False, b"", []
+        self.socket, self.opened, self.proven, self.places = None, 0.0, False, []
+        self.replies = _Replies(client.dialect)
         self.sent, self.waiting = collections.deque(), collections.deque()  # wholly written; the first may be in part
         self.failures, self.failing_since, self.failed_at, self.not_before, self.reason = 0, None, 0.0, 0.0, ""
 
@@ -134,11 +140,13 @@ class _Lane:
         if self.socket is None and self.waiting:
             self.connect(wait)
         if self.socket is not None:
-            readable, writable, _ = select.select([self.socket], [self.socket] if self.waiting else [], [], wait)
-            if readable:
-                self.read()
-            if writable and self.socket is not None:
-                self.write()
+            poll = select.poll()  # select.select takes no descriptor above 1023
+            poll.register(self.socket, select.POLLIN | (select.POLLOUT if self.waiting else 0))
+            for _, event in poll.poll(math.ceil(min(wait, 3600.0) * 1000)):
+                if event != select.POLLOUT:
+                    self.read()
+                if event & select.POLLOUT and self.socket is not None:
+                    self.write()
 
     def expire(self, asked):
         if asked.written:
@@ -181,7 +189,7 @@ class _Lane:
         try:
             while self.waiting:
                 asked = self.waiting[0]
-                asked.written += self.socket.send(asked.frame[asked.written :])
+                asked.written += self.socket.send(memoryview(asked.frame)[asked.written :])
                 if asked.written < len(asked.frame):
                     return
                 self.sent.append(self.waiting.popleft())
@@ -197,18 +205,15 @@ class _Lane:
             return self.end("the connection to the daemon broke (%s)" % error)
         if not chunk:
             return self.end("the daemon closed the connection")
-        self.held += chunk
-        at = 0
-        while self.socket is not None and at < len(self.held):
+        self.replies.held += chunk
+        while self.socket is not None:
             try:
-                length = _length(self.client.dialect, self.held, at)
+                frame = self.replies.next()
             except Error as error:
                 return self.end(str(error))
-            if length is None:
-                break
-            at += length
-            self.take(self.held[at - length : at])
-        self.held = self.held[at:]
+            if frame is None:
+                return
+            self.take(frame)
 
     def take(self, frame):
         """A whole reply has come."""
@@ -227,7 +232,7 @@ class _Lane:
         """The connection is over: what was written has no reply; the rest waits for the next one."""
         if self.socket is not None:
             self.socket.close()
-        self.socket, self.held = None, b""
+        self.socket, self.replies = None, _Replies(self.client.dialect)
         while self.sent:
             self.sent.popleft().settle(kind, reason)
         if self.waiting and self.waiting[0].written:
@@ -275,49 +280,105 @@ def _outcome(dialect, deferred, frame):
     return Outcome("reply", body, None, "")
 
 
-def _length(dialect, held, at):
-    """How many bytes the reply at `at` has; None if it is not whole."""
-    if dialect == "line":
-        end = held.find(b"\n", at) + 1
-        return end - at if end else None
-    if dialect == "len32":
-        if len(held) - at < 4:
+class _Replies:
+    """What a connection has brought, cut into replies. When more comes it goes on where it was: nothing is read twice, however
+    large a reply is and in however many pieces it comes."""
+
+    def __init__(self, dialect):
+        self.held, self.end = bytearray(), {"line": self.line, "len32": self.len32, "resp": self.resp}[dialect]
+        self.begin()
+
+    def begin(self):
+        self.at, self.seen, self.owed = 0, 0, [1]  # resp: the next value; no LF before; values owed to what is open
+
+    def next(self):
+        """The next reply; None if it is not whole. Error: it is none."""
+        end = self.end()
+        if end is None:
             return None
-        length = 4 + struct.unpack_from(">I", held, at)[0]
-        return length if len(held) - at >= length else None
-    try:
-        return _resp(held, at)[1] - at
-    except IndexError:
-        return None
+        frame = bytes(self.held[:end])
+        del self.held[:end]
+        self.begin()
+        return frame
+
+    def line(self):
+        end, self.seen = self.held.find(b"\n", self.seen) + 1, len(self.held)
+        return end or None
+
+    def len32(self):
+        if len(self.held) < 4:
+            return None
+        end = 4 + struct.unpack_from(">I", self.held)[0]
+        return end if len(self.held) >= end else None
+
+    def resp(self):
+        held, owed = self.held, self.owed
+        while owed:
+            end = held.find(b"\n", max(self.at, self.seen)) + 1
+            if not end:
+                self.seen = len(held)
+                if held[self.at : self.at + 1] in _KINDS:
+                    return None
+            told = _HEAD.fullmatch(held, self.at, end or len(held))
+            if not told:
+                raise Error("what came is no reply of resp: %r" % bytes(held[self.at : self.at + 32]))
+            kind, count = held[self.at], told[1] and int(told[1])
+            if count is not None and kind in b"$!=":
+                end += count + 2
+                if len(held) < end:
+                    return None
+                if held[end - 2 : end] != b"\r\n" or kind == ord("=") and count < 4:
+                    raise Error("what came is no reply of resp: a string is not as long as it says")
+            self.at = end
+            if kind == ord("|"):  # attributes of what comes: so many values more before it
+                owed[-1] += 2 * count
+                continue
+            owed[-1] -= 1
+            if count is not None and kind in b"*~>%":
+                if kind == ord(">") and len(owed) == 1:
+                    raise Error("what came is no reply of resp: a push message, and nothing was subscribed to")
+                owed.append(count * (2 if kind == ord("%") else 1))
+                if len(owed) > 1 + 128:
+                    raise Error("what came is no reply of resp: it is nested deeper than 128")
+            while owed and not owed[-1]:
+                owed.pop()
+        return self.at
 
 
-def _resp(held, at):
-    """The value at `at`, and where it ends. IndexError: it is not whole."""
-    end = held.find(b"\r\n", at)
-    if end < 0:
-        raise IndexError
-    kind, line, at = held[at : at + 1], held[at + 1 : end], end + 2
-    if kind in b"+:,(#_-":
+_KINDS = b"+-:(,#_$!=*~>%|"
+# The line of a value; the group is there if more belongs to it: so many bytes, or values.
+_HEAD = re.compile(
+    rb"(?:[-+][^\r\n]*|[:(][-+]?[0-9]+|,[-+]?(?:(?i:inf|nan)|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|#[tf]|_|[$*]-1"
+    rb"|[$!=*~>%|](0|[1-9][0-9]{0,9}))\r\n"
+)
+
+
+def _value(reply, at):
+    """The value at `at` of a reply that `_Replies` has found whole, and where it ends."""
+    attributes = 0  # values that stand before it, and say something about it
+    while True:
+        end = reply.index(b"\r\n", at)
+        kind, line = reply[at : at + 1], reply[at + 1 : end]
+        if kind == b"|":
+            attributes, at = attributes + 2 * int(line), end + 2
+        elif attributes:
+            attributes, at = attributes - 1, _value(reply, at)[1]
+        else:
+            break
+    at = end + 2
+    if kind in _SIMPLE:
         return _SIMPLE[kind](line), at
     count = int(line)
     if count < 0:
         return None, at
     if kind in b"$=!":
-        if len(held) < at + count + 2:
-            raise IndexError
-        text = held[at : at + count]
+        text = reply[at : at + count]
         return (ReplyError(text.decode(errors="replace")) if kind == b"!" else text[4 * (kind == b"=") :]), at + count + 2
     values = []
-    for _ in range(count * (2 if kind in b"%|" else 1)):
-        value, at = _resp(held, at)
+    for _ in range(count * (2 if kind == b"%" else 1)):
+        value, at = _value(reply, at)
         values.append(value)
-    if kind == b"|":  # attributes of what comes
-        return _resp(held, at)
-    if kind == b"%":
-        return list(zip(values[::2], values[1::2])), at
-    if kind not in b"*~>":
-        raise Error("the daemon sent no reply")
-    return values, at
+    return (list(zip(values[::2], values[1::2])) if kind == b"%" else values), at
 
 
 _SIMPLE = {
@@ -391,11 +452,11 @@ class _Registry:
         if verdict != "ok":
             kind, _, text = rest.partition(" ")
             raise Error("the registry says: %s" % text, kind)
-        return rest.split()
+        return rest.split(" ")  # other blanks may be in an address
 
     def rows(self, prefix):
         self.ask("LIST", prefix)
-        return [line.split() for line in iter(self.hear, "")]
+        return [line.split(" ") for line in iter(self.hear, "")]
 
     def close(self):
         self.lines.close()
@@ -439,9 +500,12 @@ class Registration:
     def __init__(self, name, address, ttl, run_dir, pairs):
         self.run_dir, self.ttl, self.lease = run_dir, ttl, None
         self.words = ["REGISTER", name, address, "ttl=%dms" % (ttl * 1000), *("%s=%s" % pair for pair in pairs.items())]
-        if any(re.search(r"\s", word) for word in self.words):
+        if any(re.search(r"[ \t\r\n]", word) for word in self.words):
             raise Error("there is a blank in what is to be registered")
-        self.renew()
+        try:
+            self.renew()
+        except OSError as error:
+            raise Error("%s is not registered: the registry cannot be asked (%s)" % (name, error)) from error
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.keep, daemon=True)
         self.thread.start()

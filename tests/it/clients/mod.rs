@@ -1,10 +1,23 @@
 //! The clients of every language, and the library's both faces, do what `tests/clients/expectations.txt` says; and they
 //! register names.
+//!
+//! What the table cannot say:
+//!
+//! - `faces` — of the library
+//! - `opening`, `replies` — of the files for Python and Perl: where they begin; replies that are large, or none
+//! - `keepers` — of the processes that keep names for Perl
+//! - `shells` — of the functions for shells
 
 mod command;
 mod driver;
 mod faces;
+mod instance;
+mod keepers;
+mod opening;
+mod program;
 mod registering;
+mod replies;
+mod shells;
 mod stage;
 mod table;
 

@@ -1,15 +1,13 @@
 //! Names that programs register, through the real registry: they are there as long as the programs are, whatever happens to
 //! the registry meanwhile.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tieline::client::{AsyncRegistry, News, Offer, Options, Registry, RegistryError};
 use tokio::runtime::Builder;
 
-use super::driver::scripts;
+use super::program::{Program, command};
 use crate::common::{Daemon, LONG, Place, wait_until};
 
 const HOST: &str = "cache 127.0.0.1:1 resp start=demand";
@@ -123,27 +121,15 @@ fn a_watcher_goes_on_where_it_was_when_the_registry_was_killed() {
 }
 
 /// What the clients of other languages do to keep a name: a program that registers, says so, and waits for its input's end.
-fn keeps_a_name(program: &str, code: &str) {
+fn keeps_a_name(language: &str, code: &str) {
     let (mut daemon, options) = registry();
-    let clients = scripts().join("../../clients");
-    let mut process = Command::new(program)
-        .args(if program == "perl" { ["-MTieline", "-e", code] } else { ["-B", "-c", code] })
-        .env("PYTHONPATH", &clients)
-        .env("PERL5LIB", &clients)
-        .env("TIELINE_RUN_DIR", daemon.place().path("run"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let mut said = String::new();
-    BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut said).expect("it can be read");
-    assert_eq!(said, "registered\n");
+    let mut program = Program::start(command(language, code, daemon.place()));
+    assert_eq!(program.line(), "registered");
     assert_eq!(addresses(&options, "ledger"), ["127.0.0.1:7"]);
     let place = std::sync::Arc::clone(daemon.place());
     forget(&mut daemon, &place);
     wait_until("it has registered again", || (addresses(&options, "ledger") == ["127.0.0.1:7"]).then_some(()));
-    drop(process.stdin.take());
-    assert!(process.wait().expect("it can be waited for").success());
+    assert_eq!(program.end(), "");
     assert_eq!(addresses(&options, "ledger"), Vec::<String>::new(), "it has unregistered");
     daemon.stop();
 }
@@ -152,8 +138,7 @@ fn keeps_a_name(program: &str, code: &str) {
 fn a_program_in_python_keeps_its_name() {
     keeps_a_name(
         "python3",
-        "import sys, tieline\n\
-         with tieline.register('ledger', 'tcp:127.0.0.1:7', ttl=1, dialect='line'):\n    \
+        "with tieline.register('ledger', 'tcp:127.0.0.1:7', ttl=1, dialect='line'):\n    \
              print('registered', flush=True)\n    \
              sys.stdin.read()\n",
     );
