@@ -282,8 +282,9 @@ fn answered(worker: &Worker, spooler: &Spooler, answer: Answer) {
             });
         }
         Answer::Settled { sent_up_to, numbers, .. } => {
+            let waiting = numbers.depth;
             note(worker, spooler, numbers);
-            tell(StoreAnswer::Recorded(sent_up_to.0));
+            tell(StoreAnswer::Recorded(sent_up_to.0, waiting));
         }
         Answer::NotSettled { error, .. } => {
             complain(&error);

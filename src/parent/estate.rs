@@ -240,7 +240,7 @@ fn inherit_pid_file(
     let held = held.and_then(|lock| Some((lock.path, taken(lock.fd, "the pid file")?)));
     let wanted = &settings.daemon.pid_file;
     match held.map(|(path, fd)| PidFile::inherit(&path, fd)).transpose()? {
-        Some(held) if held.path() == wanted => Ok(held),
+        Some(held) if held.path() == wanted && held.is_in_place() => Ok(held),
         Some(held) => Ok(PidFile::acquire(wanted).unwrap_or_else(|error| {
             complaints.push(format!("{error}; the one before, {}, is kept", held.path().display()));
             held

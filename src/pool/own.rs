@@ -48,6 +48,8 @@ pub struct Own {
     within: bool,
     /// Whether its requester sends no more, and may be owed something that cannot be counted.
     listens: bool,
+    /// Whether its requester has said good-bye: the host closes the connection, and executes nothing more.
+    parted: bool,
     owed: VecDeque<Debt>,
     /// How many of them are the requester's.
     asked: usize,
@@ -116,6 +118,7 @@ impl Own {
             head: ([0; HEAD], 0),
             within: false,
             listens: false,
+            parted: false,
             owed: VecDeque::new(),
             asked: 0,
             binding: Binding::default(),
@@ -162,7 +165,7 @@ impl Own {
     /// Whether its requester may send more.
     #[must_use]
     pub fn takes_more(&self, window: usize) -> bool {
-        self.outgoing.length() < UNSENT && self.owed.len() < window && !self.is_ending()
+        self.outgoing.length() < UNSENT && self.owed.len() < window && !self.is_ending() && !self.parted
     }
 
     /// How many replies its requester is owed, as far as they can be counted.
@@ -294,6 +297,7 @@ impl Own {
         };
         self.asked -= usize::from(debt.for_whom == Asker::Requester);
         let (head, length) = self.head;
+        self.parted |= debt.act == Act::Quit && head[0] == b'+';
         self.binding.replied(debt.act, &head[..length]);
         let voice = match debt.act {
             Act::Reset if was_reset => Voice::Two,

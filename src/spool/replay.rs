@@ -102,6 +102,9 @@ pub struct Replay {
     ask_again: Option<Instant>,
     /// Rows that wait to be delivered, those under way included.
     waiting: u64,
+    /// Rows of which nobody knows whether they wait: they, or their ends, were under way when the store was changed by
+    /// hand. The store knows.
+    unsure: Vec<Id>,
     /// Nothing is begun any more, and what has ended is recorded at once.
     closing: bool,
 }
@@ -130,6 +133,7 @@ impl Replay {
             not_before: None,
             ask_again: None,
             waiting,
+            unsure: Vec::new(),
             closing: false,
         }
     }
@@ -153,11 +157,19 @@ impl Replay {
     }
 
     /// The store was changed by hand: begin again at its head, with so many rows waiting. What is under way is not
-    /// fetched again.
+    /// fetched again before it has ended.
     pub fn begin_again(&mut self, waiting: u64) {
+        self.unsure = self.under_way.iter().map(|row| row.id).chain(self.leaving()).collect();
+        // Too many, perhaps, until the next commit says how many; never too few, or newcomers would overtake them.
+        self.waiting = waiting;
+        self.not_before = None;
+        self.fetch_anew();
+    }
+
+    /// What is next is for the store to say.
+    fn fetch_anew(&mut self) {
         self.ready.clear();
-        (self.fetched, self.more, self.not_before, self.stale) = (0, true, None, self.fetching);
-        self.waiting = waiting.saturating_sub(self.leaving().count() as u64);
+        (self.fetched, self.more, self.stale) = (0, true, self.fetching);
     }
 
     /// The store's answer to [`Ask::Fetch`], in the order of the IDs.
@@ -173,6 +185,9 @@ impl Replay {
         }
         for row in rows {
             self.fetched = self.fetched.max(row.id);
+            if self.under_way.iter().any(|other| other.id == row.id) {
+                self.unsure.retain(|id| *id != row.id);
+            }
             let known = self.under_way.iter().chain(&self.ready).any(|other| other.id == row.id)
                 || self.leaving().any(|id| id == row.id);
             if !known {
@@ -181,10 +196,13 @@ impl Replay {
         }
     }
 
-    /// The store has recorded what [`Ask::Record`] said; rows up to `mark` may be sent.
-    pub fn recorded(&mut self, mark: Id) {
-        self.recording = None;
-        self.mark = self.mark.max(mark);
+    /// The store has recorded what [`Ask::Record`] said; rows up to `mark` may be sent, and so many wait now.
+    pub fn recorded(&mut self, mark: Id, waiting: u64) {
+        let (ends, _) = self.recording.take().unwrap_or_default();
+        self.unsure.retain(|id| !ends.iter().any(|(ended, _)| ended == id));
+        self.mark = if self.closing { mark } else { self.mark.max(mark) };
+        let counted = self.leaving().filter(|id| !self.unsure.contains(id)).count();
+        self.waiting = waiting.saturating_sub(counted as u64);
     }
 
     /// The store could not record it: it is asked again, after a while.
@@ -207,10 +225,20 @@ impl Replay {
         self.closing = true;
     }
 
-    /// Whether nothing is under way and every end is recorded.
+    /// Whether nothing is under way and every end is recorded; when closing also, that nothing is in doubt that need not be.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.under_way.is_empty() && self.ends.is_empty() && self.recording.is_none()
+        self.under_way.is_empty() && self.ends.is_empty() && self.recording.is_none() && !self.is_marked_too_far()
+    }
+
+    /// Whether the store would have to take rows for sent at its next opening that were not.
+    fn is_marked_too_far(&self) -> bool {
+        self.closing && self.mark > self.farthest()
+    }
+
+    /// The last row that is under way; 0 if none is.
+    fn farthest(&self) -> Id {
+        self.under_way.iter().map(|row| row.id).max().unwrap_or(0)
     }
 
     fn pause_asking(&mut self, now: Instant) {
@@ -255,7 +283,7 @@ impl Replay {
     pub fn taken_back(&mut self, id: Id) {
         if let Some(index) = self.under_way.iter().position(|row| row.id == id) {
             let row = self.under_way.remove(index);
-            self.put(row);
+            self.put_back(row);
         }
     }
 
@@ -284,10 +312,14 @@ impl Replay {
         let ahead = self.window as u64 - 1;
         let needed = |row: &Row| row.id > self.mark || row.id + ahead > self.mark.max(self.asked);
         let unmarked = !self.closing && self.ready.front().is_some_and(needed);
-        if self.recording.is_none() && (due || drained || unmarked) {
+        if self.recording.is_none() && (due || drained || unmarked || self.is_marked_too_far()) {
             // IDs are given in a row, so this is what the next GROUP rows and a window can have.
             let far = |row: &Row| row.id + ahead + GROUP as u64 - 1;
-            let mark = self.ready.front().map_or(self.mark, |row| far(row).max(self.mark));
+            let mark = match self.ready.front() {
+                _ if self.closing => self.farthest(),
+                Some(row) => far(row).max(self.mark),
+                None => self.mark,
+            };
             let ends = std::mem::take(&mut self.ends);
             self.recording = Some((ends.clone(), mark));
             self.asked = mark;
@@ -324,7 +356,9 @@ impl Replay {
 
     fn leaves(&mut self, id: Id, record: Record, now: Instant) {
         self.failures = 0;
-        self.waiting = self.waiting.saturating_sub(1);
+        if !self.unsure.contains(&id) {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
         self.record(id, record, now);
     }
 
@@ -339,9 +373,20 @@ impl Replay {
         self.ready.insert(place, row);
     }
 
+    /// Puts a row back to its place, if it still has one: it may have been held, dropped or buried while it was under way.
+    fn put_back(&mut self, row: Row) {
+        match self.unsure.iter().position(|id| *id == row.id) {
+            None => self.put(row),
+            Some(at) => {
+                self.unsure.swap_remove(at);
+                self.fetch_anew();
+            }
+        }
+    }
+
     /// Puts a row back to its place and lets the pause begin.
     fn again(&mut self, row: Row, now: Instant, jitter: f64) {
-        self.put(row);
+        self.put_back(row);
         self.failures = self.failures.saturating_add(1);
         let full = SHORTEST.saturating_mul(1 << (self.failures - 1).min(16)).min(self.longest);
         self.not_before = Some(now + full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0));

@@ -94,6 +94,12 @@ impl PidFile {
         Ok(Self { path: path.to_owned(), file: lock(path, file.into())? })
     }
 
+    /// Whether the path still leads to the locked file.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        still_named(&self.path, &self.file)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

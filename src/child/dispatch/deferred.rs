@@ -51,8 +51,8 @@ pub enum StoreAnswer {
     Fetched(Vec<Row>),
     /// They cannot be read now.
     NotFetched,
-    /// What was to be recorded is on disk, and rows up to this one may be sent.
-    Recorded(Id),
+    /// What was to be recorded is on disk, rows up to this one may be sent, and so many wait.
+    Recorded(Id, u64),
     /// It is not on disk.
     NotRecorded,
     /// Nobody knows whether a request is on disk, for this reason.
@@ -151,7 +151,7 @@ impl Dispatch {
             StoreAnswer::Failed(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),
             StoreAnswer::Fetched(rows) => spool.replay.fetched(rows),
             StoreAnswer::NotFetched => spool.replay.not_fetched(now),
-            StoreAnswer::Recorded(mark) => spool.replay.recorded(mark),
+            StoreAnswer::Recorded(mark, waiting) => spool.replay.recorded(mark, waiting),
             StoreAnswer::NotRecorded => spool.replay.not_recorded(now),
             // `failed`, for it may be on disk and be sent all the same: whoever repeats it must know.
             StoreAnswer::InDoubt(ticket, why) => self.not_stored(ticket, Failure::Failed, &why),

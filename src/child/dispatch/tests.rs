@@ -383,7 +383,7 @@ impl Shelf {
                     }
                 }
                 self.mark = self.mark.max(mark);
-                StoreAnswer::Recorded(self.mark)
+                StoreAnswer::Recorded(self.mark, self.rows.len() as u64)
             }
         }
     }

@@ -115,3 +115,13 @@ fn a_loss_says_what_was_sent_and_what_was_not() {
     passed(&mut own, "+O", 2);
     assert_eq!(own.loss(), Loss::Untold, "a part of the reply has been passed on");
 }
+
+#[test]
+fn behind_a_good_bye_nothing_is_sent() {
+    let mut own = own();
+    own.send(Act::Multi, b"m");
+    own.send(Act::Quit, b"quit");
+    assert!(!own.takes_more(9), "before it is answered");
+    passed(&mut own, "+OK\r\n+OK\r\n", 9);
+    assert!(!own.takes_more(9), "nor after, though the host has not closed the connection yet");
+}

@@ -20,6 +20,8 @@ struct World {
     delivered: Vec<Id>,
     next_id: Id,
     flying: Vec<Id>,
+    /// Delivered or refused for good.
+    over: Vec<Id>,
 }
 
 impl World {
@@ -27,7 +29,8 @@ impl World {
         let replay = Replay::new(window, false, Duration::from_secs(60), 0);
         let (rows, sent, delivered, flying) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
         let now = Instant::now();
-        Self { replay, now, rows, mark: 0, question: None, record: None, sent, delivered, next_id: 1, flying }
+        let over = Vec::new();
+        Self { replay, now, rows, mark: 0, question: None, record: None, sent, delivered, next_id: 1, flying, over }
     }
 
     fn store(&mut self) {
@@ -45,6 +48,7 @@ impl World {
         }
         while let Some(row) = self.replay.next(self.now) {
             assert!(row.id <= self.mark, "{} was sent before the mark said so", row.id);
+            assert!(self.rows.contains(&row.id), "{} was sent, and waits no more", row.id);
             self.sent.push(row.id);
             self.flying.push(row.id);
         }
@@ -63,8 +67,23 @@ impl World {
                     self.rows.retain(|row| *row != id);
                 }
             }
-            self.replay.recorded(self.mark);
+            self.replay.recorded(self.mark, self.rows.len() as u64);
         }
+    }
+
+    /// An operator holds, drops or buries a row, under way or not.
+    fn take_out(&mut self, which: usize) {
+        if self.rows.is_empty() {
+            return;
+        }
+        self.rows.remove(which % self.rows.len());
+        self.replay.begin_again(self.rows.len() as u64);
+    }
+
+    /// While something waits newcomers must know of it.
+    fn look(&self) {
+        let waits = self.rows.iter().any(|id| !self.over.contains(id));
+        assert!(!waits || self.replay.waiting() > 0, "{:?} wait, and nobody knows", self.rows);
     }
 
     fn end(&mut self, which: usize, end: End) {
@@ -74,6 +93,9 @@ impl World {
         let id = self.flying.remove(which % self.flying.len());
         if end == End::Delivered {
             self.delivered.push(id);
+        }
+        if matches!(end, End::Delivered | End::Rejected(..)) {
+            self.over.push(id);
         }
         self.replay.ended(id, end, self.now, 0.0);
     }
@@ -106,11 +128,62 @@ fn what_is_in_doubt_is_parked_when_that_is_wanted() {
     replay.fetched(vec![Row { id: 7, request: plain(b"") }]);
     assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 70)]);
     assert_eq!(replay.next(now), None, "not before the mark is on disk");
-    replay.recorded(70);
+    replay.recorded(70, 1);
     assert_eq!(replay.next(now).map(|row| row.id), Some(7));
     replay.ended(7, End::Unknown("cut".to_owned()), now, 0.0);
     assert_eq!(replay.ask(now).last(), Some(&Ask::Record(vec![(7, Record::Unknown("cut".to_owned()))], 70)));
     assert_eq!(replay.waiting(), 0);
+}
+
+/// One row under way, another behind it.
+fn one_under_way() -> World {
+    let mut world = World::new(1);
+    (0..2).for_each(|_| world.store());
+    for _ in 0..3 {
+        world.turn();
+        world.answer();
+    }
+    world.turn();
+    assert_eq!(world.sent, [1]);
+    world
+}
+
+#[test]
+fn a_row_that_is_taken_out_while_it_is_under_way_is_not_sent_again_and_does_not_hold_up_those_behind_it() {
+    for end in [End::Unknown(String::new()), End::Transient(String::new()), End::NeverSent(String::new())] {
+        let mut world = one_under_way();
+        world.take_out(0);
+        world.end(0, end.clone());
+        for _ in 0..3 {
+            world.now += SHORTEST;
+            world.turn();
+            world.answer();
+        }
+        world.turn();
+        assert_eq!(world.sent, [1, 2], "{end:?}");
+    }
+}
+
+#[test]
+fn a_row_that_is_taken_out_while_it_is_under_way_is_not_counted_twice() {
+    let mut world = one_under_way();
+    world.take_out(0);
+    world.end(0, End::Delivered);
+    assert_eq!(world.replay.waiting(), 1, "the second one waits, so that newcomers go behind it");
+}
+
+#[test]
+fn when_it_ends_nothing_is_left_in_doubt_that_need_not_be() {
+    let mut world = one_under_way();
+    world.replay.close();
+    assert_eq!(world.replay.ask(world.now), [Ask::Record(Vec::new(), 1)], "one is under way");
+    world.replay.recorded(1, 2);
+    world.end(0, End::Delivered);
+    assert!(!world.replay.is_quiet());
+    assert_eq!(world.replay.ask(world.now), [Ask::Record(vec![(1, Record::Delivered)], 0)]);
+    world.replay.recorded(0, 1);
+    assert!(world.replay.is_quiet());
+    assert_eq!(world.replay.ask(world.now), []);
 }
 
 #[test]
@@ -120,7 +193,7 @@ fn a_mark_that_ends_with_the_store_is_not_asked_for_again_while_the_host_is_away
     assert_eq!(replay.ask(now), [Ask::Fetch(0)]);
     replay.fetched(vec![Row { id: 7, request: plain(b"") }]);
     assert_eq!(replay.ask(now), [Ask::Fetch(7), Ask::Record(Vec::new(), 133)]);
-    replay.recorded(7);
+    replay.recorded(7, 1);
     replay.fetched(Vec::new());
     assert_eq!(replay.ask(now), []);
 }
@@ -132,7 +205,7 @@ fn with_a_window_the_next_mark_is_asked_for_before_the_last_one_is_reached() {
     replay.ask(now);
     replay.fetched((1..=200).map(|id| Row { id, request: plain(b"") }).collect());
     assert_eq!(replay.ask(now), [Ask::Record(Vec::new(), 67)]);
-    replay.recorded(67);
+    replay.recorded(67, 200);
     for id in 1..=63 {
         assert_eq!(replay.next(now).map(|row| row.id), Some(id));
         assert_eq!(replay.ask(now), [], "at row {id}");
@@ -149,7 +222,7 @@ proptest! {
     #[test]
     fn every_row_is_delivered_once_in_order(
         window in prop::sample::select(vec![1usize, 1, 4]),
-        steps in prop::collection::vec((0u8..10, 0usize..8), 1..300),
+        steps in prop::collection::vec((0u8..11, 0usize..8), 1..300),
     ) {
         let mut world = World::new(window);
         for (kind, which) in steps {
@@ -164,9 +237,11 @@ proptest! {
                 7 => world.now += Duration::from_millis(700),
                 8 if which == 0 => world.replay.hurry(),
                 9 if which == 0 => world.replay.begin_again(world.rows.len() as u64),
+                10 if which < 3 => world.take_out(which),
                 _ => {}
             }
             world.turn();
+            world.look();
         }
         for _ in 0..2000 {
             world.now += Duration::from_secs(61);

@@ -97,7 +97,9 @@ impl Store {
         {
             self.write_watermark(now)?;
         }
-        let most = (self.limits.ballast / 2).max(LEAST_UNPLAYED);
+        // Without a ballast there is nothing to give back when the disk is full: then little may wait.
+        let ballast = if self.chores.ballast_missing { 0 } else { self.limits.ballast };
+        let most = (ballast / 2).max(LEAST_UNPLAYED);
         let unplayed = self.chores.unplayed;
         let much = unplayed >= COMMITS_UNPLAYED || self.chores.unplayed_bytes > most;
         if unplayed > 0 && size(&self.files.wal()) > LONGEST_WAL {

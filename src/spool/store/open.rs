@@ -73,8 +73,7 @@ impl Store {
             // From now on a blank watermark beside a store with rows is one that was lost.
             store.watermark.write(store.state.mark()).map_err(|error| io(&error))?;
         }
-        store.last_error =
-            findings.0.iter().rfind(|one| !matches!(one, Finding::InDoubt { .. })).map(ToString::to_string);
+        store.last_error = worst(&findings).map(ToString::to_string);
         store.put_ballast();
         Ok((store, findings))
     }
@@ -125,6 +124,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What an operator must know of: what was lost, rather than that the watermark cannot tell.
+fn worst(findings: &Findings) -> Option<&Finding> {
+    let is_loss = |one: &&Finding| !matches!(one, Finding::InDoubt { .. } | Finding::Watermark { .. });
+    let is_news = |one: &&Finding| !matches!(one, Finding::InDoubt { .. });
+    findings.0.iter().rfind(is_loss).or_else(|| findings.0.iter().rfind(is_news))
 }
 
 /// The connection to a store that is there, replaced or made.

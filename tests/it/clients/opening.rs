@@ -1,8 +1,6 @@
 //! Where clients in Python and Perl begin: dialects that they do not speak, a registry that is away, odd addresses, many
 //! descriptors.
 
-use std::path::Path;
-
 use tieline::client::{Offer, Registry};
 
 use super::instance::Instance;
@@ -69,14 +67,11 @@ fn perl_says_that_no_dialect_can_be_had_without_a_registry() {
     says_that_the_registry_is_away("perl", "eval { Tieline->open('ledger') }; print $@");
 }
 
-/// A client that asks an instance of `line` at this address.
-fn asks(at: Option<&Path>, language: &str, text: &str) {
+/// A client that asks an instance of `line`.
+fn asks(language: &str, text: &str) {
     let (daemon, options) = registry();
     let answer = |request: &[u8]| Some([b"ok ", request].concat());
-    let instance = match at {
-        Some(file) => Instance::unix(&daemon.place().path("").join(file), answer),
-        None => Instance::tcp(answer),
-    };
+    let instance = Instance::tcp(answer);
     let offer = Offer::new("ledger", &instance.address).pair("dialect", "line");
     let _registration = Registry::open(&options).expect("a run directory").register(&offer).expect("it is registered");
     assert_eq!(said(language, text, daemon.place()).trim(), "ok book");
@@ -87,22 +82,13 @@ const ASK_IN_PYTHON: &str = "print(tieline.Client('ledger').request('book').body
 const ASK_IN_PERL: &str = "print Tieline->open('ledger')->request('book')->{body};";
 
 #[test]
-fn an_address_may_have_any_blank_but_the_one_that_parts_words() {
-    let odd = Path::new("a\u{a0}dialect=http\u{2003}c.sock");
-    asks(Some(odd), "python3", ASK_IN_PYTHON);
-    asks(Some(odd), "perl", ASK_IN_PERL);
-    let registers = "with tieline.register('other', 'unix:/a\u{a0}b', dialect='line'):\n    print('ok book')\n";
-    asks(None, "python3", registers);
-}
-
-#[test]
 fn a_program_may_have_any_number_of_descriptors() {
     let many = "import os, resource\n\
                 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n\
                 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n\
                 held = [os.open('/dev/null', os.O_RDONLY) for _ in range(1100)]\n";
-    asks(None, "python3", &format!("{many}{ASK_IN_PYTHON}"));
+    asks("python3", &format!("{many}{ASK_IN_PYTHON}"));
     let many = "my @held = map { CORE::open(my $null, '<', '/dev/null') or die $!; $null } 1 .. 1100;";
     crate::common::raise_file_limit();
-    asks(None, "perl", &format!("{many}{ASK_IN_PERL}"));
+    asks("perl", &format!("{many}{ASK_IN_PERL}"));
 }

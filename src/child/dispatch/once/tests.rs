@@ -73,7 +73,8 @@ fn store_turns(d: &mut Dispatch, row: &Row, now: Instant) -> Vec<Record> {
                 }
                 Errand::Replay(Ask::Record(ends, mark)) => {
                     recorded.extend(ends.into_iter().map(|(_, end)| end));
-                    StoreAnswer::Recorded(mark)
+                    let left = |end: &Record| matches!(end, Record::Delivered | Record::Dead(..));
+                    StoreAnswer::Recorded(mark, u64::from(!recorded.iter().any(left)))
                 }
                 Errand::Append { .. } => unreachable!("nothing else is stored"),
             };
