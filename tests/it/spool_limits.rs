@@ -1,5 +1,11 @@
 //! The spool at its limits: a full quota, and a graceful stop in the midst of a replay.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
 use tieline::dialect::Dialect;
 
 use crate::common::{ChaosHost, Daemon, Place, Requester, tag, wait_until};
@@ -55,11 +61,17 @@ fn a_full_spool_is_busy_drains_when_the_host_is_back_and_takes_more_without_a_re
 
 #[test]
 fn after_a_graceful_stop_within_a_replay_nothing_arrives_twice_and_nothing_is_missing() {
+    for replay in ["resend", "hold"] {
+        stop_within_a_replay(replay);
+    }
+}
+
+fn stop_within_a_replay(replay: &str) {
     const ALL: u64 = 400;
     let mut host = ChaosHost::start(LINE);
     host.command("refuse");
-    let place =
-        Place::new(&[&format!("far {} line deferred retries=1 connect_timeout=1s connections=2", host.address())]);
+    let options = format!("deferred retries=1 connect_timeout=1s connections=2 replay={replay}");
+    let place = Place::new(&[&format!("far {} line {options}", host.address())]);
     let mut daemon = place.start();
     let mut requester = daemon.deferred("far", LINE);
     for number in 1..=ALL {
@@ -88,4 +100,47 @@ fn after_a_graceful_stop_within_a_replay_nothing_arrives_twice_and_nothing_is_mi
     assert_eq!(host.tags(), (1..=ALL).collect::<Vec<_>>(), "each once, in order, over {stops} stops");
     assert!(stops > 3, "{stops} stops while something waited");
     assert!(place.log().contains("deferred requests wait in the spool"), "the log mentions the backlog");
+    assert!(!place.log().contains("may have reached the host already"), "nothing was in doubt");
+}
+
+/// A host that notes what it is sent, and answers only while it is told to.
+fn silent_host(answers: &'static AtomicBool) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has an address").to_string();
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let notes = Arc::clone(&seen);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let notes = Arc::clone(&notes);
+            thread::spawn(move || {
+                for line in BufReader::new(stream.try_clone().expect("a second handle")).lines().map_while(Result::ok) {
+                    notes.lock().expect("nobody panics").push(line);
+                    if answers.load(Ordering::Relaxed) && (&stream).write_all(b"done\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, seen)
+}
+
+#[test]
+fn what_is_held_while_it_is_under_way_is_not_sent_again_and_lets_those_behind_it_pass() {
+    static ANSWERS: AtomicBool = AtomicBool::new(false);
+    let (address, seen) = silent_host(&ANSWERS);
+    let sent = |text: &str| seen.lock().expect("nobody panics").iter().filter(|line| *line == text).count();
+    let place = Place::new(&[&format!("far {address} line deferred timeout=1s connections=1 replay_backoff=1s")]);
+    let daemon = place.start();
+    let mut requester = daemon.deferred("far", LINE);
+    assert_eq!(requester.ask("one"), "con_delayed:1");
+    assert_eq!(requester.ask("two"), "con_delayed:2");
+    wait_until("the first one is under way again", || (sent("one") >= 2).then_some(()));
+    assert!(place.tieline(&["spool", "hold", "far", "1"]).status.success());
+    let before = sent("one");
+    ANSWERS.store(true, Ordering::Relaxed);
+    wait_until("the second one has its turn", || (depth(&daemon) == 0).then_some(()));
+    assert_eq!((sent("one"), sent("two")), (before, 1));
+    assert_eq!(daemon.host_status("far")["spool"]["held"], 1);
+    daemon.stop();
 }
