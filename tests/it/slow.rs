@@ -76,7 +76,9 @@ fn a_connection_whose_late_reply_never_comes_is_replaced() {
     wait_until("the host answers on a new connection", || {
         number += 1;
         let reply = requester.ask(&tag(number));
-        assert!(reply == "con_timeout" || reply.contains(&tag(number)), "{reply}");
+        // What was sent in the last moment of its time may be unknown; but nobody gets another's reply.
+        let failed = ["con_timeout", "con_unknown"].contains(&reply.as_str());
+        assert!(failed || reply.contains(&tag(number)), "{reply}");
         reply.contains(&tag(number)).then_some(())
     });
     // The host notices in a thread of its own that the old one is closed, perhaps later than it accepts the new one.
