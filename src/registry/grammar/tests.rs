@@ -70,6 +70,15 @@ fn a_registration_needs_name_address_and_a_time_and_no_key_that_is_kept() {
 }
 
 #[test]
+fn an_address_shows_what_it_is_and_where_it_ends() {
+    assert!(address("unix:/tmp/käse.sock").is_ok());
+    for odd in ['\u{a0}', '\u{2003}', '\t', '\u{7f}', '\u{202e}', '\u{2066}'] {
+        let refused = address(&format!("unix:/tmp/a{odd}b.sock")).unwrap_err().to_string();
+        assert!(refused.contains(&format!("has U+{:04X} in it", u32::from(odd))), "{refused}");
+    }
+}
+
+#[test]
 fn an_answer_is_one_line_whatever_is_in_it() {
     let answer = replies::error(replies::Kind::Failed, "disk\nfull\r");
     assert_eq!(answer, "error failed disk\u{240a}full\u{240d}\n");

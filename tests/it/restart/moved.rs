@@ -97,6 +97,18 @@ fn a_socket_file_that_somebody_has_removed_is_made_again_and_served() {
 }
 
 #[test]
+fn a_pid_file_that_somebody_has_removed_is_made_again() {
+    let stage = OneHost::new("");
+    let file = stage.place.path("run/tieline.pid");
+    fs::remove_file(&file).expect("it was there");
+    stage.daemon.restart_and_settle();
+    let text = fs::read_to_string(&file).expect("it is there again");
+    assert_eq!(text.trim(), stage.daemon.parent().0.to_string());
+    stage.daemon.stop();
+    assert!(!file.exists());
+}
+
+#[test]
 fn a_changed_spool_dir_is_used_and_a_backlog_in_the_old_one_is_warned_of_and_not_lost() {
     let mut stage = OneHost::new("deferred retries=1 replay_backoff=200ms");
     let mut requester = stage.daemon.deferred("far", Dialect::Line);

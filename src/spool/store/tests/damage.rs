@@ -161,6 +161,18 @@ fn a_damaged_watermark_is_reported_and_made_anew() {
 }
 
 #[test]
+fn a_loss_is_told_rather_than_that_the_watermark_is_gone() {
+    let bench = Bench::new();
+    filled(&bench, 5);
+    fs::write(bench.file("spool.sqlite"), b"damaged").unwrap();
+    fs::remove_file(bench.file("watermark")).unwrap();
+    let (store, findings) = bench.open();
+    assert!(findings.0.iter().any(|one| matches!(one, Finding::Watermark { .. })), "{findings:?}");
+    let told = store.numbers().last_error.unwrap();
+    assert!(told.contains("was damaged"), "{told}");
+}
+
+#[test]
 fn one_damaged_slot_of_the_watermark_costs_nothing() {
     let bench = Bench::new();
     filled(&bench, 5);
