@@ -156,6 +156,12 @@ impl Replay {
         self.more = true;
     }
 
+    /// The store is open, perhaps again: nothing of it is marked as sent any more.
+    pub fn opened(&mut self, waiting: u64) {
+        (self.mark, self.asked) = (0, 0);
+        self.begin_again(waiting);
+    }
+
     /// The store was changed by hand: begin again at its head, with so many rows waiting. What is under way is not
     /// fetched again before it has ended.
     pub fn begin_again(&mut self, waiting: u64) {
@@ -207,11 +213,15 @@ impl Replay {
 
     /// The store could not record it: it is asked again, after a while.
     pub fn not_recorded(&mut self, now: Instant) {
-        if let Some((mut ends, _)) = self.recording.take() {
-            ends.append(&mut self.ends);
-            self.ends = ends;
-            self.pause_asking(now);
+        let Some((mut ends, _)) = self.recording.take() else { return };
+        ends.append(&mut self.ends);
+        self.ends = ends;
+        if self.closing && self.ends.is_empty() {
+            // Rows are doubted in vain then; a disk that is full must not keep the child from its end.
+            self.mark = self.mark.min(self.farthest());
+            return;
         }
+        self.pause_asking(now);
     }
 
     /// The store could not be read: it is asked again, after a while.

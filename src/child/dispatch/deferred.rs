@@ -142,7 +142,7 @@ impl Dispatch {
             StoreAnswer::Opening => spool.door = Door::Opening,
             StoreAnswer::Open(waiting) => {
                 spool.door = Door::Open;
-                spool.replay.begin_again(waiting);
+                spool.replay.opened(waiting);
                 self.let_in();
             }
             StoreAnswer::Changed(waiting) => spool.replay.begin_again(waiting),

@@ -187,6 +187,32 @@ fn when_it_ends_nothing_is_left_in_doubt_that_need_not_be() {
 }
 
 #[test]
+fn a_mark_that_cannot_be_taken_back_keeps_nobody_from_the_end() {
+    let mut world = one_under_way();
+    world.replay.close();
+    world.end(0, End::NeverSent(String::new()));
+    assert_eq!(world.replay.ask(world.now), [Ask::Record(Vec::new(), 0)]);
+    world.replay.not_recorded(world.now);
+    assert!(world.replay.is_quiet() && world.replay.ask(world.now).is_empty());
+}
+
+#[test]
+fn a_store_that_was_opened_again_is_marked_anew_before_anything_is_sent() {
+    let mut world = one_under_way();
+    world.end(0, End::Unknown(String::new()));
+    world.now += SHORTEST;
+    world.replay.opened(2);
+    world.mark = 0;
+    world.turn();
+    assert_eq!(world.sent, [1], "nothing is marked");
+    for _ in 0..3 {
+        world.answer();
+        world.turn();
+    }
+    assert_eq!(world.sent, [1, 1]);
+}
+
+#[test]
 fn a_mark_that_ends_with_the_store_is_not_asked_for_again_while_the_host_is_away() {
     let mut replay = Replay::new(64, false, Duration::from_secs(60), 1);
     let now = Instant::now();
