@@ -199,7 +199,7 @@ fn a_mark_that_cannot_be_taken_back_keeps_nobody_from_the_end() {
 #[test]
 fn a_store_that_was_opened_again_is_marked_anew_before_anything_is_sent() {
     let mut world = one_under_way();
-    world.end(0, End::Unknown(String::new()));
+    world.end(0, End::NeverSent(String::new()));
     world.now += SHORTEST;
     world.replay.opened(2);
     world.mark = 0;
