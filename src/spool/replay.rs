@@ -205,7 +205,9 @@ impl Replay {
     /// The store has recorded what [`Ask::Record`] said; rows up to `mark` may be sent, and so many wait now.
     pub fn recorded(&mut self, mark: Id, waiting: u64) {
         let (ends, _) = self.recording.take().unwrap_or_default();
-        self.unsure.retain(|id| !ends.iter().any(|(ended, _)| ended == id));
+        // One that has only failed may be under way again.
+        let left: Vec<Id> = ends.iter().filter(|(_, end)| self.leaves_by(end)).map(|(id, _)| *id).collect();
+        self.unsure.retain(|id| !left.contains(id));
         self.mark = if self.closing { mark } else { self.mark.max(mark) };
         let counted = self.leaving().filter(|id| !self.unsure.contains(id)).count();
         self.waiting = waiting.saturating_sub(counted as u64);

@@ -173,6 +173,23 @@ fn a_row_that_is_taken_out_while_it_is_under_way_is_not_counted_twice() {
 }
 
 #[test]
+fn that_an_earlier_attempt_is_recorded_says_nothing_of_where_a_row_is_now() {
+    let mut world = one_under_way();
+    world.end(0, End::Transient(String::new()));
+    world.now += SHORTEST;
+    world.turn();
+    assert_eq!(
+        (world.sent.as_slice(), world.record.is_some()),
+        (&[1, 1][..], true),
+        "the first attempt is being recorded"
+    );
+    world.take_out(0);
+    world.answer();
+    world.end(0, End::Delivered);
+    world.look();
+}
+
+#[test]
 fn when_it_ends_nothing_is_left_in_doubt_that_need_not_be() {
     let mut world = one_under_way();
     world.replay.close();
